@@ -1,0 +1,258 @@
+/*
+ * What a role may ask of the world: connections, files, children, a clock, entropy. io/posix defines these
+ * functions over libuv, OpenSSL and Linux; io/sim defines the same ones over a seeded network, disk and
+ * clock that fail on purpose. The linker picks one; there are no tables of functions and no mocks.
+ *
+ * A port is one thread. Everything that happens reaches the role through its one handler, as a fact in the
+ * past tense; PORT_TURN_ENDED closes each turn of the loop, which is where a role writes what it gathered
+ * (group commit) and answers. Handles stay valid until their closing event has been delivered.
+ */
+#ifndef IO_PORT_H
+#define IO_PORT_H
+
+#include "base/slice.h"
+#include "base/time.h"
+
+struct port;
+struct port_listener;
+struct port_conn;
+struct port_wake;
+struct port_file;
+struct port_watch;
+struct port_child;
+struct port_tls;
+
+enum port_result {
+    PORT_OK = 0,
+    PORT_NOT_FOUND,
+    PORT_EXISTS,
+    PORT_NO_SPACE, /* ENOSPC, EDQUOT: back-pressure, never loss */
+    PORT_DENIED,
+    PORT_BUSY,     /* locked by another process, address in use */
+    PORT_BAD,      /* the argument cannot be used: see `why` where there is one */
+    PORT_FAILED    /* EIO and all else; after a failed sync the role stops */
+};
+
+/* What went wrong, in words for an operator; filled where a function takes it and does not return PORT_OK. */
+struct port_why {
+    char text[240];
+};
+
+enum port_event_kind {
+    PORT_ACCEPTED,   /* a listener's new connection; its handshake, if any, is complete */
+    PORT_REFUSED,    /* a listener's connection that did not get so far: refused.reason */
+    PORT_CONNECTED,  /* our own connection is up, handshake complete */
+    PORT_RECEIVED,   /* received.bytes holds all that is unconsumed; consume with port_consume */
+    PORT_DRAINED,    /* the send buffer, that had refused bytes, is half empty again */
+    PORT_CLOSED,     /* the connection is gone, whoever closed it; the handle dies after this event */
+    PORT_WOKE,       /* a wake's time has come */
+    PORT_SYNCED,     /* a port_file_sync_begin has ended: synced.result */
+    PORT_CHANGED,    /* a watched file was written */
+    PORT_EXITED,     /* a child ended */
+    PORT_TERMINATE,  /* SIGTERM or SIGINT: stop cleanly */
+    PORT_TURN_ENDED  /* nothing more is waiting in this turn of the loop */
+};
+
+enum port_close_reason {
+    PORT_CLOSE_LOCAL,      /* we closed it */
+    PORT_CLOSE_PEER,       /* an orderly end by the peer */
+    PORT_CLOSE_RESET,      /* the link broke */
+    PORT_CLOSE_TLS,        /* the handshake or a record was wrong: closed.detail */
+    PORT_CLOSE_UNREACHABLE,/* our connection could not be made */
+    PORT_CLOSE_TIMEOUT     /* no end of the handshake or connect within the limit */
+};
+enum { PORT_CLOSE_REASON_COUNT = PORT_CLOSE_TIMEOUT + 1 };
+
+struct port_event {
+    enum port_event_kind kind;
+    void *user;             /* what the role gave with the handle */
+    struct port_conn *conn; /* ACCEPTED .. CLOSED */
+    union {
+        struct {
+            struct slice bytes;
+        } received;
+        struct {
+            enum port_close_reason reason;
+            const char *detail; /* static or valid during the event; never NULL */
+        } closed, refused;
+        struct {
+            enum port_result result;
+        } synced;
+        struct {
+            int status; /* exit code, or 128 + signal */
+        } exited;
+    };
+};
+
+typedef void port_handler(void *role, const struct port_event *ev);
+
+/* ---- the loop ---- */
+
+/* The posix port of this process. `role` comes back with every event. NULL where the machine refuses. */
+struct port *port_open(port_handler *handler, void *role);
+void port_run(struct port *port);  /* until port_stop */
+void port_stop(struct port *port); /* ends port_run after this turn */
+void port_close_all(struct port *port); /* closes every handle and frees the port */
+
+/* Milliseconds of a clock that never goes back and means nothing outside this boot. */
+uint64_t port_now_ms(const struct port *port);
+uint64_t port_now_us(const struct port *port);
+
+/* Milliseconds since 1970 and how good they are. Evidence, never authority. */
+int64_t port_wall_ms(const struct port *port, enum time_quality *quality);
+
+/* Bytes nobody can guess. Stops the process where the machine has none. */
+void port_entropy(struct port *port, void *at, size_t len);
+
+struct port_wake *port_wake_new(struct port *port, void *user);
+void port_wake_at(struct port_wake *wake, uint64_t due_ms); /* UINT64_MAX: not at all */
+void port_wake_free(struct port_wake *wake);
+
+/* ---- connections ---- */
+
+enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32 };
+
+/*
+ * TLS 1.3, no early data, no tickets, X25519 first. Each anchor set is a store of its own; a client's chain is
+ * verified against them in order and port_peer says which one it met. Times in certificates are checked
+ * against max(time_floor, wall clock); a set marked `no_time` (IDevIDs) is not. */
+struct port_anchors {
+    struct slice pem; /* CA certificates */
+    bool no_time;
+};
+
+struct port_tls_config {
+    struct slice certificate_pem; /* own chain, leaf first; empty: no certificate of our own */
+    struct slice key_pem;
+    struct port_anchors anchors[PORT_ANCHOR_SETS_MAX]; /* those of the peer */
+    size_t anchors_count;
+    bool is_server;
+    bool require_peer; /* server: a client without a certificate is refused in the handshake */
+    const char *alpn;  /* offered, or demanded where the peer offers any; NULL: none */
+    int64_t time_floor_ms;
+};
+
+enum port_result port_tls_make(struct port *port,
+                               const struct port_tls_config *config,
+                               struct port_tls **out,
+                               struct port_why *why);
+void port_tls_free(struct port_tls *tls);
+
+struct port_peer {
+    bool has_certificate;
+    size_t anchors;       /* index of the anchor set its chain ends at */
+    struct slice certificate_der; /* valid while the connection lives */
+    uint8_t exporter[PORT_EXPORTER_LEN]; /* RFC 9266 tls-exporter */
+    bool has_tls;
+    char address[64];     /* for people: "127.0.0.1:51234" or "local" */
+    uint32_t local_uid;   /* of the process behind a local socket; UINT32_MAX otherwise */
+};
+
+/*
+ * `address`: "127.0.0.1:8883", "[::1]:8883", "localhost:8883", or "unix:PATH" (made with mode 0600).
+ * Port 0 lets the machine choose; port_listener_port tells. `user` comes with ACCEPTED and REFUSED.
+ */
+struct port_listen_options {
+    size_t receive_cap; /* bytes of unconsumed input per connection; a full buffer stops reading */
+    size_t send_cap;    /* bytes of unsent output per connection */
+    uint32_t handshakes_max;  /* in flight; further ones wait in the backlog */
+    uint32_t connections_max;
+    uint32_t handshake_ms;    /* limit for the handshake */
+};
+enum port_result port_listen(struct port *port,
+                             const char *address,
+                             struct port_tls *tls,
+                             const struct port_listen_options *options,
+                             void *user,
+                             struct port_listener **out,
+                             struct port_why *why);
+uint16_t port_listener_port(const struct port_listener *listener);
+void port_listener_close(struct port_listener *listener);
+
+/* Ends in PORT_CONNECTED or PORT_CLOSED. `server_name` is verified and sent as SNI; NULL without TLS. */
+enum port_result port_connect(struct port *port,
+                              const char *address,
+                              const char *server_name,
+                              struct port_tls *tls,
+                              const struct port_listen_options *options,
+                              void *user,
+                              struct port_conn **out,
+                              struct port_why *why);
+
+void port_conn_set_user(struct port_conn *conn, void *user);
+void port_conn_peer(const struct port_conn *conn, struct port_peer *out);
+
+/* Takes all of the bytes or, where the send buffer has no room for them, none (false; PORT_DRAINED follows). */
+bool port_send(struct port_conn *conn, struct slice bytes);
+size_t port_send_room(const struct port_conn *conn);
+
+/* The first `len` unconsumed bytes are done with; may be called within PORT_RECEIVED and later. */
+void port_consume(struct port_conn *conn, size_t len);
+
+/* Stops reading from the peer (back-pressure) and goes on; PORT_RECEIVED is given again for what is there. */
+void port_pause(struct port_conn *conn);
+void port_resume(struct port_conn *conn);
+
+/* Sends what is buffered, then closes; PORT_CLOSED follows in a later turn, always exactly once. */
+void port_close(struct port_conn *conn);
+void port_abort(struct port_conn *conn); /* drops what is buffered */
+
+/* ---- files: paths as the operating system knows them ---- */
+
+enum port_open_flags {
+    PORT_READ = 1,
+    PORT_WRITE = 2,
+    PORT_CREATE = 4,    /* mode 0600 */
+    PORT_EXCLUSIVE = 8, /* with CREATE: must not exist */
+    PORT_LOCK = 16      /* an advisory lock of the whole file; PORT_BUSY where another holds it */
+};
+
+enum port_result port_file_open(struct port *port, const char *path, unsigned flags, struct port_file **out);
+void port_file_close(struct port_file *file);
+enum port_result port_file_size(struct port_file *file, uint64_t *size);
+
+/* Reads up to `len` bytes; *got is smaller only at the end of the file. */
+enum port_result port_file_read(struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got);
+
+/* Writes all of it or fails; on failure any prefix may be there. Not durable before a sync. */
+enum port_result port_file_write(struct port_file *file, uint64_t offset, struct slice bytes);
+enum port_result port_file_truncate(struct port_file *file, uint64_t size);
+enum port_result port_file_sync(struct port_file *file); /* blocks; data and size */
+
+/* The same off the loop: PORT_SYNCED with `user` covers all writes before this call. One at a time a file. */
+enum port_result port_file_sync_begin(struct port_file *file, void *user);
+
+enum port_result port_rename(struct port *port, const char *from, const char *to);
+enum port_result port_unlink(struct port *port, const char *path);
+enum port_result port_dir_make(struct port *port, const char *path); /* mode 0700, and its parents; PORT_OK if there */
+enum port_result port_dir_sync(struct port *port, const char *path);
+
+/* Calls `each` with every name in the folder, in byte order. */
+enum port_result port_dir_list(struct port *port,
+                               const char *path,
+                               void (*each)(void *context, const char *name),
+                               void *context);
+
+/* Bytes free for this process on the file system that holds `path`. */
+enum port_result port_dir_room(struct port *port, const char *path, uint64_t *bytes);
+
+/* PORT_CHANGED with `user` after the file, which must exist, was written by anybody. May come once too often. */
+enum port_result port_watch(struct port *port, const char *path, void *user, struct port_watch **out);
+void port_watch_free(struct port_watch *watch);
+
+/* ---- children ---- */
+
+struct port_spawn {
+    const char *const *argv; /* NULL-terminated; argv[0] is a path */
+    const char *const *env;  /* NULL-terminated, added to our own */
+    const char *log_path;    /* stdout and stderr are appended here; NULL: ours */
+};
+enum port_result port_spawn(struct port *port,
+                            const struct port_spawn *what,
+                            void *user,
+                            struct port_child **out,
+                            struct port_why *why);
+int port_child_pid(const struct port_child *child);
+void port_child_kill(struct port_child *child, int signal);
+
+#endif
