@@ -1,0 +1,59 @@
+/*
+ * The gateway role: MQTT 5.0 and 3.1.1 over mutual TLS for devices with a certificate of our
+ * issuer. Each accepted PUBLISH goes to the journal in `spool_dir` and is acknowledged when it is
+ * on stable storage there, never before. What a session may do is decided by core/gateway; this
+ * file only carries it out.
+ */
+#ifndef ROLE_GATEWAY_H
+#define ROLE_GATEWAY_H
+
+#include "base/slice.h"
+
+/* Everything that is bounded, with its default; zero takes the default. */
+struct gateway_limits {
+    uint32_t connections_max; /* live TLS connections: 4,096 */
+    uint32_t handshakes_max;  /* in flight: 64 */
+    uint32_t packet_max;      /* bytes of one control packet: 128 KiB */
+    uint32_t
+        inflight_max; /* unacknowledged QoS 1 publishes of one connection (Receive Maximum): 64 */
+    uint32_t
+        keep_alive_max_s; /* a longer or no keep alive becomes this (Server Keep Alive): 1,200 */
+    uint32_t connect_ms;  /* from the handshake to a complete CONNECT: 10,000 */
+    uint64_t spool_segment_bytes; /* 16 MiB */
+    uint64_t spool_budget_bytes;  /* 2 GiB */
+};
+
+struct gateway_config {
+    const char *name;             /* "gw-1": in metrics and messages */
+    const char *domain;           /* of SPIFFE ids: "holdfast.local" */
+    const char *const *listen;    /* "127.0.0.1:8883", "[::]:8883" */
+    size_t listen_count;          /* 1 to 8 */
+    const char *certificate_path; /* own chain, PEM, leaf first */
+    const char *key_path;
+    const char *issuer_path;   /* PEM: the CAs that issue device certificates */
+    const char *spool_dir;     /* made where it is missing */
+    const char *metrics_path;  /* replaced about once a second; NULL: none */
+    const char *refusals_path; /* the last 256 refusals, one a line, replaced with the metrics;
+                                  NULL: none */
+    const char *reader_name;   /* whose acknowledged position frees the spool: "ingest" */
+    bool allow_3_1_1;
+    struct gateway_limits limits;
+};
+
+/* How the role ended: the process's exit status. */
+enum gateway_exit {
+    GATEWAY_STOPPED =
+        0,              /* SIGTERM or SIGINT: every client was told, everything staged is durable */
+    GATEWAY_FAILED = 1, /* the machine refused: a message on stderr says what */
+    GATEWAY_BAD_CONFIG = 9, /* a file or address cannot be used; nothing was started */
+    GATEWAY_STORAGE_FAILED =
+        74 /* a write or sync of the spool failed: stopped at once, nothing acknowledged */
+};
+
+/*
+ * Runs until it is told to stop or its storage fails. When it listens, it prints one line to stdout
+ * for each address: "gateway NAME listens on ADDRESS:PORT". Messages for the operator go to stderr.
+ */
+int gateway_run(const struct gateway_config *config);
+
+#endif
