@@ -1,0 +1,46 @@
+/*
+ * The trust list (docs/protocol/messages.cddl): which ingest keys a device encrypts for and which CAs issue
+ * devices, numbered, signed by the trust key under the root.
+ */
+#ifndef TRUST_TRUST_LIST_H
+#define TRUST_TRUST_LIST_H
+
+#include "base/fault.h"
+#include "base/slice.h"
+#include "base/writer.h"
+#include "codec/x509.h"
+#include "trust/chain.h"
+
+enum { TRUST_INGEST_KEYS_MAX = 4, TRUST_ISSUERS_MAX = 4, TRUST_LIST_MAX = 32768 };
+
+struct trust_list {
+    uint64_t number; /* only rises: the receiver compares it with the last it accepted */
+    struct slice ingest_keys[TRUST_INGEST_KEYS_MAX]; /* uncompressed P-256 points, newest first */
+    size_t ingest_keys_count;
+    struct slice issuers[TRUST_ISSUERS_MAX]; /* certificates, DER */
+    size_t issuers_count;
+};
+
+enum trust_list_result {
+    TRUST_LIST_OK = 0,
+    TRUST_LIST_MALFORMED,
+    TRUST_LIST_REFUSED, /* not signed under the root */
+    TRUST_LIST_FAILED
+};
+
+/*
+ * Verifies chain and signature and gives what it says; slices borrow from `bytes`. The signing certificate
+ * must be `root`-issued with keyUsage digitalSignature and common name "holdfast trust".
+ */
+MUST_USE enum trust_list_result trust_list_verify(struct slice bytes,
+                                                  const struct chain_anchors *root,
+                                                  bool no_time,
+                                                  int64_t at_ms,
+                                                  struct trust_list *out,
+                                                  struct fault *fault);
+
+/* The payload map, and the bytes to sign for it (a COSE Sig_structure), and the whole from a signature. */
+MUST_USE bool trust_list_payload_write(struct writer *w, const struct trust_list *list);
+MUST_USE bool trust_list_payload_parse(struct slice payload, struct trust_list *out, struct fault *fault);
+
+#endif
