@@ -31,11 +31,16 @@ enum bus_result {
     BUS_BROKEN  /* a write or sync failed, or the stream is damaged where it was durable: see why */
 };
 
+/* What broke it, in words for an operator, with file and position; empty where nothing did. */
+const char *bus_why(const struct bus_writer *bus);
+const char *bus_reader_why(const struct bus_reader *bus);
+
+/* record_max + 16 <= batch_max <= segment_bytes - 16, and 2 * segment_bytes <= budget_bytes. */
 struct bus_limits {
     uint64_t segment_bytes;  /* a segment is this long, pre-written with zeroes */
     uint64_t budget_bytes;   /* of the whole stream on disk; beyond it BUS_FULL */
-    size_t record_max;       /* bytes of one record */
-    size_t batch_max;        /* bytes staged for one write */
+    size_t record_max;       /* bytes of one record; below 16 MiB */
+    size_t batch_max;        /* bytes staged for one write; what waits beyond it is BUS_FULL */
 };
 
 /* Opens or makes the stream in `dir`; cuts a torn tail; one writer at a time (a lock says so). */
@@ -44,15 +49,19 @@ enum bus_result bus_writer_open(struct port *port,
                                 const struct bus_limits *limits,
                                 struct bus_writer **out,
                                 struct port_why *why);
+/* What was not durable is not kept. No PORT_SYNCED for this writer may be handed on any more. */
 void bus_writer_close(struct bus_writer *bus);
 
 /* Stages a copy of the record. *position is the place just behind it: durable once bus_durable reaches it. */
 MUST_USE enum bus_result bus_publish(struct bus_writer *bus, struct slice record, bus_position *position);
 
-/* Writes what is staged and begins a sync unless one is under way. Call at the end of each turn. */
+/*
+ * Writes what is staged and begins a sync unless one is under way. Call at the end of each turn. BUS_FULL where
+ * the disk has no room even for what was promised room (copy-on-write): it stays staged, call again.
+ */
 MUST_USE enum bus_result bus_flush(struct bus_writer *bus);
 
-/* To be called with a PORT_SYNCED whose user is this writer. */
+/* To be called with each PORT_SYNCED whose user is this writer. A batch may need more than one. */
 MUST_USE enum bus_result bus_synced(struct bus_writer *bus, enum port_result result);
 
 bus_position bus_durable(const struct bus_writer *bus);
@@ -62,7 +71,16 @@ uint64_t bus_bytes_on_disk(const struct bus_writer *bus);
 /* Readers below `position` are done: whole segments before it may go. Kept in the stream's own folder. */
 MUST_USE enum bus_result bus_retain_from(struct bus_writer *bus, bus_position position);
 
-/* Opens for reading at `from` (0: the oldest kept). PORT_CHANGED with `user` says that there may be more. */
+/*
+ * The lowest position that the readers have acked (bus_reader_ack), for bus_retain_from; 0 while none has.
+ * A reader whose ack cannot be read counts as 0.
+ */
+bus_position bus_acked(struct bus_writer *bus);
+
+/*
+ * Opens for reading at `from` (0: the oldest kept). PORT_CHANGED with `user` says that there may be more.
+ * BUS_END where no writer has made the stream yet: try again later. *out is set on BUS_OK alone.
+ */
 enum bus_result bus_reader_open(struct port *port,
                                 const char *dir,
                                 bus_position from,

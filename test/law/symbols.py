@@ -12,6 +12,8 @@ ALLOWED = {
     "__memcpy_chk", "__memset_chk", "__memmove_chk", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_",
     "fabs", "floor", "ceil", "ldexp", "frexp", "isnan", "llround", "round", "trunc", "fmod", "scalbn", "sqrt",
     "log2", "pow",
+    # which instructions the processor has: read once by the compiler's own start-up code
+    "__cpu_model", "__cpu_indicator_init",
 }
 ALLOWED_PREFIX = re.compile(r"^(__asan_|__ubsan_|__sanitizer_|__gcov_|__llvm_|__start_|__stop_)")
 CRYPTO = re.compile(r"^([A-Z][A-Za-z0-9]*_|d2i_|i2d_|o2i_|i2o_)")
