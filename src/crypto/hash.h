@@ -9,7 +9,7 @@
 #include "base/slice.h"
 
 struct hash {
-    uint8_t opaque[128]; /* a SHA256_CTX; hash.c asserts the size */
+    _Alignas(8) uint8_t opaque[128]; /* a SHA256_CTX; hash.c asserts size and alignment */
 };
 
 void hash_init(struct hash *h);
