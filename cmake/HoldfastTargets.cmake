@@ -18,7 +18,7 @@ function(holdfast_world name)
     target_link_libraries(${name} PUBLIC ${A_USES})
 endfunction()
 
-# holdfast_test(NAME SOURCES ... USES ...): an executable of unit tests (test/test.h), run by ./test.
+# holdfast_test(NAME SOURCES ... USES ...): an executable of unit tests (src/test/test.h), run by ./test.
 function(holdfast_test name)
     if(HOLDFAST_FUZZ)
         return()
@@ -30,7 +30,7 @@ function(holdfast_test name)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
 endfunction()
 
-# holdfast_fuzz(NAME SOURCES ... USES ...): a libFuzzer target, corpus in test/fuzz/corpus/NAME. In other
+# holdfast_fuzz(NAME SOURCES ... USES ...): a libFuzzer target, corpus in tests/fuzz/corpus/NAME. In other
 # builds the same source is linked with test/fuzz/replay.c, which runs the corpus once.
 function(holdfast_fuzz name)
     cmake_parse_arguments(A "" "" "SOURCES;USES" ${ARGN})
@@ -40,7 +40,7 @@ function(holdfast_fuzz name)
     if(HOLDFAST_FUZZ)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     else()
-        target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/test/fuzz/replay.c)
+        target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
     endif()
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
 endfunction()

@@ -9,8 +9,8 @@
 enum { NEAREST_WORD_MAX = 48 };
 
 /*
- * The word with the fewest inserted, dropped, changed or swapped letters, if they are at most a third of the
- * longer one's (at least one letter); NULL where none is that near.
+ * The word with the fewest inserted, dropped, changed or swapped letters, if they are at most a
+ * third of the longer one's (at least one letter); NULL where none is that near.
  */
 const char *nearest_word(struct slice typed, const char *const *words, size_t count);
 

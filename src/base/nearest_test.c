@@ -1,5 +1,4 @@
 #include "base/nearest.h"
-
 #include "test/test.h"
 
 #include <string.h>

@@ -89,7 +89,7 @@ static enum toml_result end_of_line(struct toml *t)
 static bool is_bare(int c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
-        || c == '-';
+           || c == '-';
 }
 
 static struct slice read_bare(struct toml *t, bool with_dots)
@@ -388,13 +388,8 @@ bool toml_duration_ms(struct slice text, uint64_t *ms)
 bool toml_size_bytes(struct slice text, uint64_t *bytes)
 {
     static const struct unit units[] = {
-        {"B", 1},
-        {"kB", 1000},
-        {"KiB", 1024},
-        {"MB", 1000000},
-        {"MiB", 1 << 20},
-        {"GB", 1000000000},
-        {"GiB", 1 << 30},
+        {"B", 1},         {"kB", 1000},       {"KiB", 1024},    {"MB", 1000000},
+        {"MiB", 1 << 20}, {"GB", 1000000000}, {"GiB", 1 << 30},
     };
     return number_with_unit(text, units, COUNT_OF(units), bytes);
 }

@@ -1,7 +1,8 @@
 /*
- * A strict subset of TOML 1.0: tables, arrays of tables, and keys with a string, an integer, a boolean or a
- * flat array of strings or integers. No dotted keys, inline tables, floats, dates or multi-line strings:
- * each is refused with its place. A pull reader: one entry a call, in the order of the file.
+ * A strict subset of TOML 1.0: tables, arrays of tables, and keys with a string, an integer, a
+ * boolean or a flat array of strings or integers. No dotted keys, inline tables, floats, dates or
+ * multi-line strings: each is refused with its place. A pull reader: one entry a call, in the order
+ * of the file.
  */
 #ifndef CODEC_TOML_H
 #define CODEC_TOML_H
@@ -21,10 +22,10 @@ enum { TOML_LINE_MAX = 4096 };
 
 struct toml_entry {
     enum toml_kind kind;
-    struct slice name;   /* of the table ([a.b] as written, "a.b"), or of the key */
-    struct slice raw;    /* STRING: between the quotes, escapes unread; ARRAY: between the brackets */
-    bool is_literal;     /* STRING in single quotes: no escapes */
-    int64_t integer;     /* INTEGER; BOOLEAN as 0 or 1 */
+    struct slice name; /* of the table ([a.b] as written, "a.b"), or of the key */
+    struct slice raw;  /* STRING: between the quotes, escapes unread; ARRAY: between the brackets */
+    bool is_literal;   /* STRING in single quotes: no escapes */
+    int64_t integer;   /* INTEGER; BOOLEAN as 0 or 1 */
     uint32_t line, column;             /* of the name, from 1 */
     uint32_t value_line, value_column; /* of the value */
 };
@@ -45,7 +46,8 @@ void toml_init(struct toml *t, struct slice text);
 /* The next table heading or key. Slices borrow from the text. */
 MUST_USE enum toml_result toml_next(struct toml *t, struct toml_entry *entry);
 
-/* The next item of an ARRAY entry, as an entry of its own without a name; begin with a copy of the entry. */
+/* The next item of an ARRAY entry, as an entry of its own without a name; begin with a copy of the
+ * entry. */
 MUST_USE enum toml_result toml_array_next(struct toml *items, struct toml_entry *item);
 void toml_array_init(struct toml *items, const struct toml_entry *array);
 
@@ -53,8 +55,9 @@ void toml_array_init(struct toml *items, const struct toml_entry *array);
 MUST_USE bool toml_string(const struct toml_entry *entry, struct writer *out);
 
 /*
- * "91 d", "15 min", "500 ms": a whole number, a space, a unit (ms s min h d). "64 KiB", "2 GiB", "512 B": the
- * same for sizes (B kB KiB MB MiB GB GiB). False on any other form or where the value does not fit.
+ * "91 d", "15 min", "500 ms": a whole number, a space, a unit (ms s min h d). "64 KiB", "2 GiB",
+ * "512 B": the same for sizes (B kB KiB MB MiB GB GiB). False on any other form or where the value
+ * does not fit.
  */
 MUST_USE bool toml_duration_ms(struct slice text, uint64_t *ms);
 MUST_USE bool toml_size_bytes(struct slice text, uint64_t *bytes);

@@ -1,5 +1,4 @@
 #include "codec/toml.h"
-
 #include "test/test.h"
 
 #include <string.h>

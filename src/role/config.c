@@ -17,8 +17,8 @@ struct reading {
     uint32_t tables_seen;
 };
 
-static const char *const tables[] = {"site", "console", "devices", "metrics", "ca",
-                                     "enroll", "bus", "store", "gateway"};
+static const char *const tables[] = {"site",   "console", "devices", "metrics", "ca",
+                                     "enroll", "bus",     "store",   "gateway"};
 
 static bool complain(struct reading *r,
                      const char *code,
@@ -55,20 +55,23 @@ static bool read_table(struct reading *r, const struct toml_entry *entry)
             (void)snprintf(what, sizeof what, "a second [%s]", tables[i]);
             return complain(r, "HF-1005", entry->line, entry->column, what,
                             "the same table twice would hide one of the two",
-                            many ? "write [[gateway]] for each of several gateways" : "join the two");
+                            many ? "write [[gateway]] for each of several gateways"
+                                 : "join the two");
         }
         r->tables_seen |= 1u << i;
         r->table = tables[i];
         if (many && r->config->gateways_count == CONFIG_GATEWAYS_MAX) {
             return complain(r, "HF-1007", entry->line, entry->column, "too many gateways",
-                            "one machine runs at most 16", "run the others on machines of their own");
+                            "one machine runs at most 16",
+                            "run the others on machines of their own");
         }
         if (many) {
             r->gateway = r->config->gateways_count++;
         }
         return true;
     }
-    (void)snprintf(what, sizeof what, "unknown table [%.*s]", (int)(entry->name.len > 60 ? 60 : entry->name.len),
+    (void)snprintf(what, sizeof what, "unknown table [%.*s]",
+                   (int)(entry->name.len > 60 ? 60 : entry->name.len),
                    (const char *)entry->name.at);
     const char *near = nearest_word(entry->name, tables, COUNT_OF(tables));
     char todo[100];
@@ -81,7 +84,8 @@ static bool read_table(struct reading *r, const struct toml_entry *entry)
 static const struct config_row *find_row(const char *table, struct slice key)
 {
     for (size_t i = 0; i < CONFIG_ROWS; i++) {
-        if (strcmp(config_schema[i].table, table) == 0 && slice_is_text(key, config_schema[i].key)) {
+        if (strcmp(config_schema[i].table, table) == 0
+            && slice_is_text(key, config_schema[i].key)) {
             return &config_schema[i];
         }
     }
@@ -101,14 +105,18 @@ static bool unknown_key(struct reading *r, const struct toml_entry *entry)
     char what[200];
     char todo[120];
     (void)snprintf(what, sizeof what, "unknown key \"%.*s\" in [%s]",
-                   (int)(entry->name.len > 60 ? 60 : entry->name.len), (const char *)entry->name.at, r->table);
+                   (int)(entry->name.len > 60 ? 60 : entry->name.len), (const char *)entry->name.at,
+                   r->table);
     (void)snprintf(todo, sizeof todo, near ? "did you mean \"%s\"? nothing was started" : "%s",
                    near ? near : "remove it; nothing was started");
     return complain(r, "HF-1004", entry->line, entry->column, what,
                     "0.1.0 does not know this key, and unknown keys are never ignored", todo);
 }
 
-static bool wrong_value(struct reading *r, const struct config_row *row, const struct toml_entry *entry, enum config_set how)
+static bool wrong_value(struct reading *r,
+                        const struct config_row *row,
+                        const struct toml_entry *entry,
+                        enum config_set how)
 {
     char what[200];
     char why[200];
@@ -120,17 +128,19 @@ static bool wrong_value(struct reading *r, const struct config_row *row, const s
         (void)snprintf(why, sizeof why, "its length must be %llu to %llu",
                        (unsigned long long)row->least, (unsigned long long)row->most);
     } else {
-        (void)snprintf(why, sizeof why, "it must be %llu to %llu %s", (unsigned long long)row->least,
-                       (unsigned long long)row->most,
+        (void)snprintf(why, sizeof why, "it must be %llu to %llu %s",
+                       (unsigned long long)row->least, (unsigned long long)row->most,
                        row->kind == VALUE_DURATION ? "milliseconds"
                        : row->kind == VALUE_SIZE   ? "bytes"
                                                    : "in all");
     }
-    return complain(r, how == CONFIG_OUT_OF_RANGE ? "HF-1007" : "HF-1006", entry->value_line, entry->value_column, what, why,
-                    "correct it; nothing was started");
+    return complain(r, how == CONFIG_OUT_OF_RANGE ? "HF-1007" : "HF-1006", entry->value_line,
+                    entry->value_column, what, why, "correct it; nothing was started");
 }
 
-static bool read_list(struct reading *r, const struct config_row *row, const struct toml_entry *entry)
+static bool read_list(struct reading *r,
+                      const struct config_row *row,
+                      const struct toml_entry *entry)
 {
     struct config_list list = {0};
     struct toml items;
@@ -183,7 +193,8 @@ static bool read_key(struct reading *r, const struct toml_entry *entry)
         }
         value.text = writer_slice(&w);
     }
-    enum config_set how = config_set_value(row, config_place_of(r->config, r->gateway, row), &value);
+    enum config_set how =
+        config_set_value(row, config_place_of(r->config, r->gateway, row), &value);
     return how == CONFIG_SET || wrong_value(r, row, entry, how);
 }
 
@@ -195,8 +206,9 @@ bool config_url(const char *url, char scheme[16], char address[CONFIG_TEXT_MAX])
     size_t scheme_len = mark == NULL ? 0 : (size_t)(mark - url);
     const char *colon = strrchr(url, ':');
     if (scheme_len == 0 || scheme_len > 15 || colon == mark || colon[1] == '\0' || strlen(colon) > 6
-        || strlen(mark + 3) >= CONFIG_TEXT_MAX || strspn(colon + 1, "0123456789") != strlen(colon + 1)
-        || colon == mark + 3 || strtol(colon + 1, NULL, 10) > 65535) {
+        || strlen(mark + 3) >= CONFIG_TEXT_MAX
+        || strspn(colon + 1, "0123456789") != strlen(colon + 1) || colon == mark + 3
+        || strtol(colon + 1, NULL, 10) > 65535) {
         return false;
     }
     (void)snprintf(scheme, 16, "%.*s", (int)scheme_len, url);
@@ -204,33 +216,41 @@ bool config_url(const char *url, char scheme[16], char address[CONFIG_TEXT_MAX])
     return true;
 }
 
-static bool check_url(struct reading *r, const char *key, const char *url, const char *one, const char *other)
+static bool check_url(
+    struct reading *r, const char *key, const char *url, const char *one, const char *other)
 {
     char scheme[16];
     char address[CONFIG_TEXT_MAX];
     if (config_url(url, scheme, address)
         && (strcmp(scheme, one) == 0 || (other != NULL && strcmp(scheme, other) == 0))) {
-        bool local = strncmp(address, "localhost:", 10) == 0 || strncmp(address, "127.0.0.1:", 10) == 0
-                  || strncmp(address, "[::1]:", 6) == 0;
+        bool local = strncmp(address, "localhost:", 10) == 0
+                     || strncmp(address, "127.0.0.1:", 10) == 0
+                     || strncmp(address, "[::1]:", 6) == 0;
         if (strcmp(scheme, "http") != 0 || local) {
             return true;
         }
         r->fault->code = "HF-1009";
-        (void)snprintf(r->fault->what, sizeof r->fault->what, "%s: %s: \"%s\" is http beyond this machine",
-                       r->file, key, url);
-        (void)snprintf(r->fault->why, sizeof r->fault->why, "without TLS anybody between can act as you");
+        (void)snprintf(r->fault->what, sizeof r->fault->what,
+                       "%s: %s: \"%s\" is http beyond this machine", r->file, key, url);
+        (void)snprintf(r->fault->why, sizeof r->fault->why,
+                       "without TLS anybody between can act as you");
         (void)snprintf(r->fault->todo, sizeof r->fault->todo, "use https, or listen on localhost");
         return false;
     }
     r->fault->code = "HF-1006";
-    (void)snprintf(r->fault->what, sizeof r->fault->what, "%s: %s: \"%s\" is not an address to listen on",
-                   r->file, key, url);
+    (void)snprintf(r->fault->what, sizeof r->fault->what,
+                   "%s: %s: \"%s\" is not an address to listen on", r->file, key, url);
     (void)snprintf(r->fault->why, sizeof r->fault->why, "it must be %s://HOST:PORT", one);
     (void)snprintf(r->fault->todo, sizeof r->fault->todo, "for example %s://localhost:8883", one);
     return false;
 }
 
-static bool say(struct reading *r, const char *code, const char *why, const char *todo, const char *format, const char *a)
+static bool say(struct reading *r,
+                const char *code,
+                const char *why,
+                const char *todo,
+                const char *format,
+                const char *a)
 {
     r->fault->code = code;
     char what[300];
@@ -244,15 +264,15 @@ static bool say(struct reading *r, const char *code, const char *why, const char
 static bool is_name(const char *text)
 {
     return text[0] != '\0' && text[0] != '-'
-        && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
+           && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
 static bool check_gateway(struct reading *r, uint32_t index)
 {
     const struct config_gateway *g = &r->config->gateways[index];
     if (!is_name(g->name)) {
-        return say(r, "HF-1006", "it becomes a folder and a label: lower case, digits and -", "for example gw-1",
-                   "gateway name", g->name);
+        return say(r, "HF-1006", "it becomes a folder and a label: lower case, digits and -",
+                   "for example gw-1", "gateway name", g->name);
     }
     for (uint32_t i = 0; i < index; i++) {
         if (strcmp(r->config->gateways[i].name, g->name) == 0) {
@@ -267,8 +287,8 @@ static bool check_gateway(struct reading *r, uint32_t index)
     }
     for (uint32_t i = 0; i < g->versions.count; i++) {
         if (strcmp(g->versions.items[i], "5") != 0 && strcmp(g->versions.items[i], "3.1.1") != 0) {
-            return say(r, "HF-1006", "MQTT has these two that are still in use", "use \"5\" and \"3.1.1\"",
-                       "gateway.versions holds", g->versions.items[i]);
+            return say(r, "HF-1006", "MQTT has these two that are still in use",
+                       "use \"5\" and \"3.1.1\"", "gateway.versions holds", g->versions.items[i]);
         }
     }
     return true;
@@ -277,20 +297,23 @@ static bool check_gateway(struct reading *r, uint32_t index)
 static bool check_all(struct reading *r)
 {
     struct config *c = r->config;
-    if (strspn(c->site_domain, "abcdefghijklmnopqrstuvwxyz0123456789-.") != strlen(c->site_domain)) {
-        return say(r, "HF-1006", "it stands in every certificate: lower case, digits, - and .", "for example plant-1.example",
-                   "site.domain is", c->site_domain);
+    if (strspn(c->site_domain, "abcdefghijklmnopqrstuvwxyz0123456789-.")
+        != strlen(c->site_domain)) {
+        return say(r, "HF-1006", "it stands in every certificate: lower case, digits, - and .",
+                   "for example plant-1.example", "site.domain is", c->site_domain);
     }
     if (strcmp(c->bus_kind, "embedded") != 0) {
-        return say(r, "HF-1008", "0.1.0 has the embedded bus only", "write kind = \"embedded\"", "bus.kind is", c->bus_kind);
+        return say(r, "HF-1008", "0.1.0 has the embedded bus only", "write kind = \"embedded\"",
+                   "bus.kind is", c->bus_kind);
     }
     if (strcmp(c->store_kind, "embedded") != 0) {
-        return say(r, "HF-1008", "0.1.0 has the embedded store only", "write kind = \"embedded\"", "store.kind is",
-                   c->store_kind);
+        return say(r, "HF-1008", "0.1.0 has the embedded store only", "write kind = \"embedded\"",
+                   "store.kind is", c->store_kind);
     }
     if (c->renew_from_ms >= c->device_lifetime_ms) {
-        return say(r, "HF-1007", "renewal must begin before the certificate ends", "write a smaller renew_from",
-                   "ca.renew_from is not below", "ca.device_lifetime");
+        return say(r, "HF-1007", "renewal must begin before the certificate ends",
+                   "write a smaller renew_from", "ca.renew_from is not below",
+                   "ca.device_lifetime");
     }
     if (!check_url(r, "console.listen", c->console_listen, "https", "http")
         || !check_url(r, "devices.listen", c->devices_listen, "https", NULL)
@@ -323,7 +346,8 @@ static bool parse(struct reading *r, struct slice text)
     }
     if (result == TOML_WRONG) {
         return complain(r, "HF-1002", t.fault.line, t.fault.column, t.fault.what,
-                        "the file is a strict subset of TOML", "correct the line; nothing was started");
+                        "the file is a strict subset of TOML",
+                        "correct the line; nothing was started");
     }
     if (r->config->gateways_count == 0) {
         r->config->gateways_count = 1;
@@ -341,7 +365,8 @@ static bool read_environment(struct reading *r)
         for (char *c = name; *c != '\0'; c++) {
             *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
         }
-        const char *text = config_row_is_gateway(row) || row->kind == VALUE_LIST ? NULL : getenv(name);
+        const char *text =
+            config_row_is_gateway(row) || row->kind == VALUE_LIST ? NULL : getenv(name);
         if (text == NULL) {
             continue;
         }
@@ -351,7 +376,8 @@ static bool read_environment(struct reading *r)
         if (row->kind == VALUE_NUMBER && *text != '\0' && *end == '\0') {
             value = (struct config_value){.kind = TOML_INTEGER, .integer = number};
         }
-        if (row->kind == VALUE_SWITCH && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        if (row->kind == VALUE_SWITCH
+            && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
             value = (struct config_value){.kind = TOML_BOOLEAN, .integer = text[0] == 't'};
         }
         if (config_set_value(row, config_place_of(r->config, 0, row), &value) != CONFIG_SET) {
@@ -363,7 +389,10 @@ static bool read_environment(struct reading *r)
     return true;
 }
 
-static bool read_whole(struct reading *r, const struct slice text, bool with_environment, struct config *out)
+static bool read_whole(struct reading *r,
+                       const struct slice text,
+                       bool with_environment,
+                       struct config *out)
 {
     if (!parse(r, text) || (with_environment && !read_environment(r)) || !check_all(r)) {
         return false;
@@ -373,7 +402,10 @@ static bool read_whole(struct reading *r, const struct slice text, bool with_env
     return true;
 }
 
-bool config_parse(const char *file, struct slice text, struct config *out, struct config_fault *fault)
+bool config_parse(const char *file,
+                  struct slice text,
+                  struct config *out,
+                  struct config_fault *fault)
 {
     static struct config config;
     memset(&config, 0, sizeof config);
@@ -395,13 +427,17 @@ static bool place_data(struct reading *r, struct config *out)
         len = snprintf(data, sizeof data, "%.*s", (int)(slash - r->file), r->file);
     }
     if (len < 0 || len >= CONFIG_TEXT_MAX) {
-        return say(r, "HF-1007", "paths are at most 255 bytes", "use a shorter folder", "site.data", out->data);
+        return say(r, "HF-1007", "paths are at most 255 bytes", "use a shorter folder", "site.data",
+                   out->data);
     }
     memcpy(out->data, data, (size_t)len + 1);
     return true;
 }
 
-bool config_read(struct port *port, const char *file, struct config *out, struct config_fault *fault)
+bool config_read(struct port *port,
+                 const char *file,
+                 struct config *out,
+                 struct config_fault *fault)
 {
     static uint8_t text[CONFIG_FILE_MAX];
     static struct config config;
@@ -421,8 +457,8 @@ bool config_read(struct port *port, const char *file, struct config *out, struct
                    : result == PORT_DENIED  ? "its mode does not let this user read it"
                    : result == PORT_OK      ? "it is longer than 64 KiB"
                                             : "the file system refused",
-                   "name it with --config, or make one: holdfast init --dir DIR", "cannot read the configuration",
-                   "");
+                   "name it with --config, or make one: holdfast init --dir DIR",
+                   "cannot read the configuration", "");
     }
     return read_whole(&r, slice_of(text, len), true, out) && place_data(&r, out);
 }

@@ -1,7 +1,8 @@
 /*
- * The configuration: a strict TOML file, its defaults and the HOLDFAST_ environment, read into one struct.
- * Order: default, file, environment. Unknown tables and keys, double keys and wrong units are errors with file,
- * line and column; nothing is guessed and nothing is started with a wrong file.
+ * The configuration: a strict TOML file, its defaults and the HOLDFAST_ environment, read into one
+ * struct. Order: default, file, environment. Unknown tables and keys, double keys and wrong units
+ * are errors with file, line and column; nothing is guessed and nothing is started with a wrong
+ * file.
  */
 #ifndef ROLE_CONFIG_H
 #define ROLE_CONFIG_H
@@ -54,7 +55,8 @@ struct config {
     uint64_t retain_ms;
     uint32_t gateways_count;
     struct config_gateway gateways[CONFIG_GATEWAYS_MAX];
-    uint8_t origin[CONFIG_GATEWAYS_MAX + 1][CONFIG_KEYS_MAX]; /* of each key, per gateway; last: all other tables */
+    uint8_t origin[CONFIG_GATEWAYS_MAX + 1]
+                  [CONFIG_KEYS_MAX]; /* of each key, per gateway; last: all other tables */
 };
 
 struct config_fault {
@@ -65,9 +67,9 @@ struct config_fault {
 };
 
 /*
- * Reads, completes and checks; `out` is written only on true. A key below [site] named `domain` is overridden by
- * HOLDFAST_SITE_DOMAIN, and so on; keys of gateways and lists are not taken from the environment. A relative
- * `data` is taken from the folder of the file.
+ * Reads, completes and checks; `out` is written only on true. A key below [site] named `domain` is
+ * overridden by HOLDFAST_SITE_DOMAIN, and so on; keys of gateways and lists are not taken from the
+ * environment. A relative `data` is taken from the folder of the file.
  */
 MUST_USE bool config_read(struct port *port,
                           const char *file,
@@ -81,9 +83,10 @@ MUST_USE bool config_parse(const char *file,
                            struct config_fault *fault);
 
 /* Every value in force and where it came from, a line each, in the order of the schema. */
-void config_explain(struct config *config,
-                    void (*line)(void *context, const char *key, const char *value, const char *from),
-                    void *context);
+void config_explain(
+    struct config *config,
+    void (*line)(void *context, const char *key, const char *value, const char *from),
+    void *context);
 
 /* "mqtts://localhost:8883" -> scheme "mqtts", address "localhost:8883". False on any other form. */
 MUST_USE bool config_url(const char *url, char scheme[16], char address[CONFIG_TEXT_MAX]);

@@ -44,7 +44,8 @@ bool config_row_is_gateway(const struct config_row *row)
 
 void *config_place_of(struct config *config, uint32_t gateway, const struct config_row *row)
 {
-    uint8_t *base = config_row_is_gateway(row) ? (uint8_t *)&config->gateways[gateway] : (uint8_t *)config;
+    uint8_t *base =
+        config_row_is_gateway(row) ? (uint8_t *)&config->gateways[gateway] : (uint8_t *)config;
     return base + row->offset;
 }
 
@@ -53,7 +54,8 @@ const char *config_wanted(enum value_kind kind)
     switch (kind) {
     case VALUE_TEXT: return "a \"string\"";
     case VALUE_LIST: return "an [array] of \"strings\"";
-    case VALUE_DURATION: return "a duration with a unit: \"500 ms\", \"20 s\", \"5 min\", \"2 h\", \"91 d\"";
+    case VALUE_DURATION:
+        return "a duration with a unit: \"500 ms\", \"20 s\", \"5 min\", \"2 h\", \"91 d\"";
     case VALUE_SIZE: return "a size with a unit: \"512 B\", \"256 KiB\", \"64 MiB\", \"4 GiB\"";
     case VALUE_NUMBER: return "a whole number";
     case VALUE_SWITCH: return "true or false";
@@ -61,7 +63,9 @@ const char *config_wanted(enum value_kind kind)
     return "";
 }
 
-enum config_set config_set_value(const struct config_row *row, void *place, const struct config_value *value)
+enum config_set config_set_value(const struct config_row *row,
+                                 void *place,
+                                 const struct config_value *value)
 {
     uint64_t number = 0;
     bool right = false;
@@ -125,10 +129,12 @@ static void set_default(const struct config_row *row, void *place)
         return;
     }
     if (row->kind == VALUE_NUMBER) {
-        value = (struct config_value){.kind = TOML_INTEGER, .integer = strtoll(row->initial, NULL, 10)};
+        value =
+            (struct config_value){.kind = TOML_INTEGER, .integer = strtoll(row->initial, NULL, 10)};
     }
     if (row->kind == VALUE_SWITCH) {
-        value = (struct config_value){.kind = TOML_BOOLEAN, .integer = strcmp(row->initial, "true") == 0};
+        value = (struct config_value){.kind = TOML_BOOLEAN,
+                                      .integer = strcmp(row->initial, "true") == 0};
     }
     INVARIANT(config_set_value(row, place, &value) == CONFIG_SET);
 }
@@ -142,7 +148,6 @@ void config_set_defaults(struct config *config)
         }
     }
 }
-
 
 uint8_t *config_origin_of(struct config *config, uint32_t gateway, const struct config_row *row)
 {
@@ -161,7 +166,8 @@ static void write_value(const struct config_row *row, const void *place, char *t
     case VALUE_LIST:
         len = (size_t)snprintf(text, cap, "[");
         for (uint32_t i = 0; i < list->count && len < cap; i++) {
-            len += (size_t)snprintf(text + len, cap - len, "%s\"%s\"", i > 0 ? ", " : "", list->items[i]);
+            len += (size_t)snprintf(text + len, cap - len, "%s\"%s\"", i > 0 ? ", " : "",
+                                    list->items[i]);
         }
         if (len < cap) {
             (void)snprintf(text + len, cap - len, "]");
@@ -171,13 +177,17 @@ static void write_value(const struct config_row *row, const void *place, char *t
     case VALUE_DURATION:
     case VALUE_SIZE: memcpy(&number, place, sizeof number);
     }
-    (void)snprintf(text, cap, row->kind == VALUE_NUMBER ? "%llu" : row->kind == VALUE_SIZE ? "\"%llu B\"" : "\"%llu ms\"",
+    (void)snprintf(text, cap,
+                   row->kind == VALUE_NUMBER ? "%llu"
+                   : row->kind == VALUE_SIZE ? "\"%llu B\""
+                                             : "\"%llu ms\"",
                    (unsigned long long)number);
 }
 
-void config_explain(struct config *config,
-                    void (*line)(void *context, const char *key, const char *value, const char *from),
-                    void *context)
+void config_explain(
+    struct config *config,
+    void (*line)(void *context, const char *key, const char *value, const char *from),
+    void *context)
 {
     static const char *const origins[] = {"default", "file", "environment"};
     for (size_t i = 0; i < CONFIG_ROWS; i++) {
@@ -186,7 +196,8 @@ void config_explain(struct config *config,
         for (uint32_t g = 0; g < count; g++) {
             char key[CONFIG_TEXT_MAX + 40];
             char value[CONFIG_LIST_MAX * (CONFIG_TEXT_MAX + 4)];
-            (void)snprintf(key, sizeof key, "%s.%s", config_row_is_gateway(row) ? config->gateways[g].name : row->table,
+            (void)snprintf(key, sizeof key, "%s.%s",
+                           config_row_is_gateway(row) ? config->gateways[g].name : row->table,
                            row->key);
             write_value(row, config_place_of(config, g, row), value, sizeof value);
             line(context, key, value, origins[*config_origin_of(config, g, row)]);

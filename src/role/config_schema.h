@@ -34,7 +34,9 @@ enum config_set { CONFIG_SET = 0, CONFIG_WRONG_FORM, CONFIG_OUT_OF_RANGE };
 
 bool config_row_is_gateway(const struct config_row *row);
 void *config_place_of(struct config *config, uint32_t gateway, const struct config_row *row);
-enum config_set config_set_value(const struct config_row *row, void *place, const struct config_value *value);
+enum config_set config_set_value(const struct config_row *row,
+                                 void *place,
+                                 const struct config_value *value);
 uint8_t *config_origin_of(struct config *config, uint32_t gateway, const struct config_row *row);
 bool config_list_add(struct config_list *list, struct slice text);
 void config_set_defaults(struct config *config);

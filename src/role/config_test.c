@@ -1,5 +1,4 @@
 #include "role/config.h"
-
 #include "test/test.h"
 
 #include <string.h>
@@ -10,12 +9,15 @@ static const struct {
     const char *what;
     const char *todo;
 } bad[] = {
-    {"[gateway]\nlistn = [\"mqtts://localhost:1\"]", "HF-1004", "f.toml:2:1: unknown key \"listn\" in [gateway]",
+    {"[gateway]\nlistn = [\"mqtts://localhost:1\"]", "HF-1004",
+     "f.toml:2:1: unknown key \"listn\" in [gateway]",
      "did you mean \"listen\"? nothing was started"},
-    {"[gatway]", "HF-1003", "f.toml:1:1: unknown table [gatway]", "did you mean [gateway]? nothing was started"},
+    {"[gatway]", "HF-1003", "f.toml:1:1: unknown table [gatway]",
+     "did you mean [gateway]? nothing was started"},
     {"[site]\nname = \"a\"\nname = \"b\"", "HF-1005", "f.toml:3:1: \"name\" stands twice", ""},
     {"[site]\n[site]", "HF-1005", "f.toml:2:1: a second [site]", ""},
-    {"[ca]\ndevice_lifetime = \"91d\"", "HF-1006", "f.toml:2:19: device_lifetime of [ca] has the wrong form", ""},
+    {"[ca]\ndevice_lifetime = \"91d\"", "HF-1006",
+     "f.toml:2:19: device_lifetime of [ca] has the wrong form", ""},
     {"[ca]\ndevice_lifetime = \"1 s\"", "HF-1007", "device_lifetime of [ca] is out of range", ""},
     {"[ca]\nrenew_from = \"91 d\"", "HF-1007", "renew_from is not below", ""},
     {"[gateway]\nmax_inflight = 0", "HF-1007", "max_inflight", ""},
@@ -24,7 +26,8 @@ static const struct {
     {"[gateway]\nlisten = [\"mqtt://localhost:1883\"]", "HF-1006", "gateway.listen", ""},
     {"[gateway]\nversions = [\"4\"]", "HF-1006", "gateway.versions holds 4", ""},
     {"[gateway]\nname = \"GW 1\"", "HF-1006", "gateway name GW 1", ""},
-    {"[[gateway]]\nname=\"a\"\n[[gateway]]\nname=\"a\"", "HF-1005", "two gateways are called a", ""},
+    {"[[gateway]]\nname=\"a\"\n[[gateway]]\nname=\"a\"", "HF-1005", "two gateways are called a",
+     ""},
     {"[console]\nlisten = \"http://[::]:8080\"", "HF-1009", "is http beyond this machine", ""},
     {"[console]\nlisten = \"localhost\"", "HF-1006", "is not an address", ""},
     {"[bus]\nkind = \"nats\"", "HF-1008", "bus.kind is nats", ""},
@@ -39,9 +42,10 @@ TEST("each wrong configuration is refused with its code, place and remedy")
         struct config_fault fault;
         bool ok = config_parse("f.toml", slice_text(bad[i].text), &config, &fault);
         if (ok || strcmp(fault.code, bad[i].code) != 0 || strstr(fault.what, bad[i].what) == NULL
-            || strstr(fault.todo, bad[i].todo) == NULL || fault.why[0] == '\0' || fault.todo[0] == '\0') {
-            test_failed(__FILE__, __LINE__, "row %zu: %s %s / %s / %s", i, ok ? "accepted" : fault.code, fault.what,
-                        fault.why, fault.todo);
+            || strstr(fault.todo, bad[i].todo) == NULL || fault.why[0] == '\0'
+            || fault.todo[0] == '\0') {
+            test_failed(__FILE__, __LINE__, "row %zu: %s %s / %s / %s", i,
+                        ok ? "accepted" : fault.code, fault.what, fault.why, fault.todo);
         }
     }
 }
@@ -71,10 +75,11 @@ TEST("what the file says is in force and is said to be from the file")
     static struct config config;
     struct config_fault fault;
     unsigned count = 0;
-    REQUIRE(config_parse("f.toml",
-                         slice_text("[site]\nname = \"Northsea\"\n[[gateway]]\nname=\"a\"\n[[gateway]]\n"
-                                    "name=\"b\"\nlisten=[\"mqtts://[::1]:8884\"]\nversions=[\"5\",\"3.1.1\"]\n"),
-                         &config, &fault));
+    REQUIRE(config_parse(
+        "f.toml",
+        slice_text("[site]\nname = \"Northsea\"\n[[gateway]]\nname=\"a\"\n[[gateway]]\n"
+                   "name=\"b\"\nlisten=[\"mqtts://[::1]:8884\"]\nversions=[\"5\",\"3.1.1\"]\n"),
+        &config, &fault));
     CHECK(strcmp(config.site_name, "Northsea") == 0);
     CHECK_U64(config.gateways_count, 2);
     CHECK_U64(config.gateways[1].versions.count, 2);

@@ -1,7 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
-#include "test/test.h"
-
 #include "base/invariant.h"
+#include "test/test.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * Unit tests without a framework: TEST("a sentence that can be false") { ... CHECK(cond); }. Every test of an
- * executable runs; the last line is "N passed, N failed, N skipped". Link test/test_main.c.
+ * Unit tests without a framework: TEST("a sentence that can be false") { ... CHECK(cond); }. Every
+ * test of an executable runs; the last line is "N passed, N failed, N skipped". Link
+ * test/test_main.c, the CMake target test_main.
  */
 #ifndef TEST_TEST_H
 #define TEST_TEST_H
@@ -42,7 +43,7 @@ const char *test_scratch_dir(void);
         unsigned long long test_got = (unsigned long long)(got);                                   \
         unsigned long long test_want = (unsigned long long)(want);                                 \
         if (test_got != test_want) {                                                               \
-            test_failed(__FILE__, __LINE__, "%s is %llu, not %llu", #got, test_got, test_want);     \
+            test_failed(__FILE__, __LINE__, "%s is %llu, not %llu", #got, test_got, test_want);    \
         }                                                                                          \
     } while (0)
 /* Ends this test at once where the condition is false. */
