@@ -1,7 +1,7 @@
 /*
- * A device's received set as it is kept and shown: `next` is one above the highest sequence number that
- * arrived, the gaps are what is missing below it, oldest first. Written by ingest with the points it
- * belongs to, read by the registry. docs/protocol/received-set.md has the layout.
+ * A device's received set as it is kept and shown: `next` is one above the highest sequence number
+ * that arrived, the gaps are what is missing below it, oldest first. Written by ingest with the
+ * points it belongs to, read by the registry. docs/protocol/received-set.md has the layout.
  */
 #ifndef CODEC_RECEIVED_REPORT_H
 #define CODEC_RECEIVED_REPORT_H
@@ -11,20 +11,23 @@
 
 enum {
     RECEIVED_GAPS_MAX = 64,
-    RECEIVED_GAP_SPAN_MAX = 0x3fffffff, /* numbers in one gap; a longer jump loses the older part at once */
+    RECEIVED_GAP_SPAN_MAX =
+        0x3fffffff, /* numbers in one gap; a longer jump loses the older part at once */
     RECEIVED_REPORT_MAX = 48 + RECEIVED_GAPS_MAX * 24
 };
 
 enum gap_why {
     GAP_MISSING, /* issued by the device for all we know; may still come */
-    GAP_RESTART  /* between the last seen and the first number of a later boot: perhaps never issued */
+    GAP_RESTART  /* between the last seen and the first number of a later boot: perhaps never issued
+                  */
 };
 enum { GAP_WHY_COUNT = GAP_RESTART + 1 };
 
 struct received_gap {
     uint64_t from; /* first number missing */
     uint32_t count;
-    uint32_t since_s; /* wall time, seconds since 1970, when it was first seen to be missing; 0: unknown */
+    uint32_t since_s; /* wall time, seconds since 1970, when it was first seen to be missing; 0:
+                         unknown */
     enum gap_why why;
 };
 
@@ -36,13 +39,18 @@ struct received_report {
     struct received_gap gaps[RECEIVED_GAPS_MAX];
 };
 
-enum received_report_result { RECEIVED_REPORT_OK = 0, RECEIVED_REPORT_MALFORMED, RECEIVED_REPORT_NO_ROOM };
+enum received_report_result {
+    RECEIVED_REPORT_OK = 0,
+    RECEIVED_REPORT_MALFORMED,
+    RECEIVED_REPORT_NO_ROOM
+};
 
-MUST_USE enum received_report_result received_report_decode(struct slice bytes, struct received_report *out);
+MUST_USE enum received_report_result received_report_decode(struct slice bytes,
+                                                            struct received_report *out);
 MUST_USE enum received_report_result received_report_encode(const struct received_report *report,
                                                             struct writer *w);
 
-/* Ordered, disjoint, not touching, all below `next`, no number 0. */
+/* Gaps ordered, disjoint, not empty, above 0 and below `next`. */
 bool received_report_is_sound(const struct received_report *report);
 
 /* How many numbers its gaps of one kind hold. */
