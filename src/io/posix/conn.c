@@ -1,0 +1,601 @@
+/*
+ * A connection from its descriptor to its end: reading, sending, back-pressure, closing. Knows
+ * nothing of how the bytes travel (transport.c) nor of how the connection came about (listen.c,
+ * dial.c).
+ */
+#include "io/posix/inside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void make_ready(struct port_conn *conn)
+{
+    if (!conn->is_ready) {
+        struct port *port = conn->port;
+        conn->is_ready = true;
+        conn->ready_next = NULL;
+        *port->ready_end = conn;
+        port->ready_end = &conn->ready_next;
+    }
+}
+
+static void make_dirty(struct port_conn *conn)
+{
+    if (!conn->is_dirty) {
+        conn->is_dirty = true;
+        conn->dirty_next = conn->port->dirty;
+        conn->port->dirty = conn;
+    }
+}
+
+static void tell(struct port_conn *conn, enum port_event_kind kind)
+{
+    port_tell(conn->port, &(struct port_event){.kind = kind, .user = conn->user, .conn = conn});
+}
+
+/* ---- life and death ---- */
+
+struct port_conn *conn_new(struct port *port, const struct port_listen_options *options)
+{
+    struct port_conn *conn = port_alloc(sizeof *conn);
+    conn->port = port;
+    conn->fd = -1;
+    conn->receive_cap = options->receive_cap;
+    conn->send_cap = options->send_cap;
+    conn->local_uid = UINT32_MAX;
+    INVARIANT(uv_timer_init(&port->loop, &conn->timer) == 0);
+    conn->timer.data = conn;
+    LIST_ADD(port->conns, conn);
+    return conn;
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void close_descriptor(struct port_conn *conn)
+{
+    if (conn->poll != NULL) {
+        uv_close((uv_handle_t *)conn->poll, on_poll_closed);
+        conn->poll = NULL;
+    }
+    if (conn->fd >= 0) {
+        (void)close(conn->fd);
+    }
+    conn->fd = -1;
+    conn->polled = 0;
+}
+
+bool conn_attach(struct port_conn *conn, int fd)
+{
+    close_descriptor(conn);
+    uv_poll_t *poll = port_alloc(sizeof *poll);
+    if (uv_poll_init(&conn->port->loop, poll, fd) != 0) {
+        free(poll);
+        return false;
+    }
+    poll->data = conn;
+    conn->poll = poll;
+    conn->fd = fd;
+    return true;
+}
+
+static void drop_output(struct port_conn *conn)
+{
+    free(conn->out.at);
+    conn->out = (struct out_buffer){0};
+    conn->blocked = false;
+}
+
+static void drop_input(struct port_conn *conn)
+{
+    free(conn->own);
+    conn->own = NULL;
+    conn->own_cap = 0;
+    conn->in = (struct slice){0};
+}
+
+static void drop_tls(struct port_conn *conn)
+{
+    SSL_free(conn->ssl);
+    conn->ssl = NULL;
+    port_tls_free(conn->tls);
+    conn->tls = NULL;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void conn_destroy(struct port_conn *conn)
+{
+    listener_handshake_done(conn);
+    listener_conn_gone(conn);
+    dial_drop(conn);
+    close_descriptor(conn);
+    drop_tls(conn);
+    drop_output(conn);
+    drop_input(conn);
+    free(conn->certificate_der);
+    conn->certificate_der = NULL;
+    LIST_REMOVE(conn->port->conns, conn);
+    uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
+}
+
+void conn_end(struct port_conn *conn, enum port_close_reason reason, const char *detail)
+{
+    if (conn->stage >= CONN_ENDED) {
+        return;
+    }
+    listener_handshake_done(conn);
+    dial_drop(conn);
+    conn->stage = CONN_ENDED;
+    conn->ended_turn = conn->port->turn;
+    conn->reason = reason;
+    conn->detail = detail;
+    (void)uv_timer_stop(&conn->timer);
+    drop_output(conn);
+    conn_interest(conn);
+    make_ready(conn);
+}
+
+static void become_ghost(struct port_conn *conn)
+{
+    conn->stage = CONN_GHOST;
+    drop_tls(conn);
+    drop_input(conn);
+    conn_deadline(conn, PORT_LINGER_MS);
+    conn_interest(conn);
+}
+
+static void tell_end(struct port_conn *conn)
+{
+    struct port_event ev = {
+        .kind = conn->accepted && !conn->was_up ? PORT_REFUSED : PORT_CLOSED,
+        .user = conn->user,
+        .conn = conn,
+        .closed = {.reason = conn->reason, .detail = conn->detail},
+    };
+    port_tell(conn->port, &ev);
+    if (conn->lingers && conn->fd >= 0) {
+        become_ghost(conn);
+    } else {
+        conn_destroy(conn);
+    }
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct port_conn *conn = timer->data;
+    switch (conn->stage) {
+    case CONN_RESOLVING:
+    case CONN_CONNECTING: conn_end(conn, PORT_CLOSE_TIMEOUT, "no connection in time"); break;
+    case CONN_HANDSHAKING:
+        conn_end(conn, PORT_CLOSE_TIMEOUT, "no end of the handshake in time");
+        break;
+    case CONN_CLOSING: conn_end(conn, conn->reason, "closed with bytes unsent"); break;
+    case CONN_GHOST: conn_destroy(conn); break;
+    case CONN_UP:
+    case CONN_ENDED: break;
+    }
+}
+
+void conn_deadline(struct port_conn *conn, uint64_t ms)
+{
+    uv_update_time(&conn->port->loop);
+    (void)uv_timer_start(&conn->timer, on_deadline, ms, 0);
+}
+
+/* ---- what the descriptor is watched for ---- */
+
+static bool may_read(const struct port_conn *conn)
+{
+    return conn->stage == CONN_UP && !conn->paused && !conn->saw_end
+           && conn->in.len < conn->receive_cap;
+}
+
+static int interest(const struct port_conn *conn)
+{
+    int events = 0;
+    switch (conn->stage) {
+    case CONN_CONNECTING: return UV_WRITABLE;
+    case CONN_HANDSHAKING: return conn->blocked ? UV_WRITABLE : UV_READABLE;
+    case CONN_UP:
+        events |= may_read(conn) ? UV_READABLE : 0;
+        events |= conn->blocked || conn->read_wants_write ? UV_WRITABLE : 0;
+        return events;
+    case CONN_CLOSING: return conn->blocked ? UV_WRITABLE : 0;
+    case CONN_GHOST: return UV_READABLE;
+    case CONN_RESOLVING:
+    case CONN_ENDED: return 0;
+    }
+    UNREACHABLE();
+}
+
+void conn_interest(struct port_conn *conn)
+{
+    int events = interest(conn);
+    if (conn->poll == NULL || events == conn->polled) {
+        return;
+    }
+    conn->polled = events;
+    int failed =
+        events == 0 ? uv_poll_stop(conn->poll) : uv_poll_start(conn->poll, events, on_poll);
+    INVARIANT(failed == 0);
+}
+
+/* ---- input ---- */
+
+/* What stays unconsumed after PORT_RECEIVED moves from the scratch (or the head of `own`) to the
+ * start of `own`. */
+static void keep_rest(struct port_conn *conn)
+{
+    if (conn->in.len == 0) {
+        drop_input(conn);
+        return;
+    }
+    if (conn->in.len > conn->own_cap) {
+        uint8_t *at = port_alloc(conn->in.len);
+        memcpy(at, conn->in.at, conn->in.len);
+        free(conn->own);
+        conn->own = at;
+        conn->own_cap = conn->in.len;
+    } else {
+        memmove(conn->own, conn->in.at, conn->in.len);
+    }
+    conn->in.at = conn->own;
+}
+
+static void tell_received(struct port_conn *conn)
+{
+    struct port_event ev = {
+        .kind = PORT_RECEIVED, .user = conn->user, .conn = conn, .received = {.bytes = conn->in}};
+    conn->give = false;
+    conn->telling = true;
+    port_tell(conn->port, &ev);
+    conn->telling = false;
+}
+
+/* New bytes in the scratch join what was left over; fresh input alone is shown where it lies. */
+static void take_in(struct port_conn *conn, size_t got)
+{
+    if (conn->in.len == 0) {
+        conn->in = slice_of(conn->port->scratch, got);
+    } else {
+        size_t len = conn->in.len + got;
+        uint8_t *joined = port_alloc(len);
+        memcpy(joined, conn->in.at, conn->in.len);
+        memcpy(joined + conn->in.len, conn->port->scratch, got);
+        free(conn->own);
+        conn->own = joined;
+        conn->own_cap = len;
+        conn->in = slice_of(joined, len);
+    }
+    tell_received(conn);
+    keep_rest(conn);
+}
+
+static void begin_closing(struct port_conn *conn,
+                          enum port_close_reason reason,
+                          const char *detail);
+
+static void read_some(struct port_conn *conn)
+{
+    size_t room = conn->receive_cap - conn->in.len;
+    size_t want = room < PORT_READ_TURN ? room : PORT_READ_TURN;
+    size_t got = 0;
+    enum io_outcome outcome = IO_DONE;
+    while (got < want && outcome == IO_DONE) {
+        size_t step = 0;
+        outcome = transport_read(conn, conn->port->scratch + got, want - got, &step);
+        got += step;
+    }
+    conn->more = outcome == IO_DONE;
+    conn->read_wants_write = outcome == IO_WAIT_WRITE;
+    conn->saw_end = outcome == IO_END;
+    if (got > 0) {
+        take_in(conn, got);
+    }
+    if (conn->stage != CONN_UP) {
+        return;
+    }
+    if (outcome == IO_BROKEN) {
+        conn_end(conn, conn->reason, conn->detail);
+    } else if (conn->more || conn->saw_end) {
+        make_ready(conn);
+    }
+    conn_interest(conn);
+}
+
+void port_consume(struct port_conn *conn, size_t len)
+{
+    INVARIANT(len <= conn->in.len);
+    if (len == 0) {
+        return;
+    }
+    bool was_full = conn->in.len >= conn->receive_cap;
+    conn->in = slice_of(conn->in.at + len, conn->in.len - len);
+    if (conn->in.len == 0 && !conn->telling) {
+        drop_input(conn);
+    }
+    if (was_full && may_read(conn)) {
+        if (conn->more) {
+            make_ready(conn);
+        }
+        conn_interest(conn);
+    }
+}
+
+void port_pause(struct port_conn *conn)
+{
+    conn->paused = true;
+    conn_interest(conn);
+}
+
+void port_resume(struct port_conn *conn)
+{
+    if (conn->paused) {
+        conn->paused = false;
+        conn->give = true;
+        make_ready(conn);
+        conn_interest(conn);
+    }
+}
+
+/* ---- output ---- */
+
+size_t port_send_room(const struct port_conn *conn)
+{
+    return conn->stage == CONN_UP ? conn->send_cap - conn->out.len : 0;
+}
+
+static void append(struct out_buffer *out, struct slice bytes)
+{
+    if (out->head + out->len + bytes.len > out->cap) {
+        size_t need = out->len + bytes.len;
+        size_t cap = out->cap < 256 ? 256 : out->cap;
+        while (cap < need) {
+            cap *= 2;
+        }
+        uint8_t *at = port_alloc(cap);
+        if (out->len > 0) {
+            memcpy(at, out->at + out->head, out->len);
+        }
+        free(out->at);
+        *out = (struct out_buffer){.at = at, .len = out->len, .cap = cap};
+    }
+    memcpy(out->at + out->head + out->len, bytes.at, bytes.len);
+    out->len += bytes.len;
+}
+
+bool port_send(struct port_conn *conn, struct slice bytes)
+{
+    if (bytes.len > port_send_room(conn)) {
+        conn->refused_send = true;
+        return false;
+    }
+    if (bytes.len > 0) {
+        append(&conn->out, bytes);
+        make_dirty(conn);
+    }
+    return conn->stage == CONN_UP;
+}
+
+static void flush(struct port_conn *conn)
+{
+    enum io_outcome outcome = IO_DONE;
+    while (conn->out.len > 0 && outcome == IO_DONE) {
+        size_t step = 0;
+        outcome =
+            transport_write(conn, slice_of(conn->out.at + conn->out.head, conn->out.len), &step);
+        conn->out.head += step;
+        conn->out.len -= step;
+    }
+    if (outcome == IO_BROKEN || outcome == IO_END) {
+        conn_end(conn, conn->reason, conn->detail);
+        return;
+    }
+    conn->blocked = conn->out.len > 0;
+    if (!conn->blocked) {
+        drop_output(conn);
+    }
+    if (conn->stage == CONN_CLOSING && !conn->blocked) {
+        transport_end(conn);
+        conn->lingers = !conn->saw_end;
+        conn_end(conn, conn->reason, conn->detail);
+        return;
+    }
+    if (conn->refused_send && conn->stage == CONN_UP && conn->out.len <= conn->send_cap / 2) {
+        conn->refused_send = false;
+        conn->drained_due = true;
+        make_ready(conn);
+    }
+    conn_interest(conn);
+}
+
+void conn_flush_dirty(struct port *port)
+{
+    while (port->dirty != NULL) {
+        struct port_conn *conn = port->dirty;
+        port->dirty = conn->dirty_next;
+        conn->is_dirty = false;
+        if ((conn->stage == CONN_UP || conn->stage == CONN_CLOSING) && !conn->blocked) {
+            flush(conn);
+        }
+    }
+}
+
+/* What is buffered goes out first, within a limit; the end is told in a later turn. */
+static void begin_closing(struct port_conn *conn, enum port_close_reason reason, const char *detail)
+{
+    conn->reason = reason;
+    conn->detail = detail;
+    conn->stage = CONN_CLOSING;
+    conn_deadline(conn, PORT_FLUSH_MS);
+    make_dirty(conn);
+    conn_interest(conn);
+}
+
+void port_close(struct port_conn *conn)
+{
+    if (conn->stage == CONN_UP) {
+        begin_closing(conn, PORT_CLOSE_LOCAL, "closed here");
+    } else if (conn->stage < CONN_UP) {
+        conn_end(conn, PORT_CLOSE_LOCAL, "closed here");
+    }
+}
+
+void port_abort(struct port_conn *conn)
+{
+    conn_end(conn, PORT_CLOSE_LOCAL, "aborted here");
+}
+
+/* ---- events of the loop ---- */
+
+static void run_ready(struct port_conn *conn)
+{
+    if (conn->stage == CONN_ENDED) {
+        if (conn->ended_turn == conn->port->turn) {
+            make_ready(conn); /* a later turn, always */
+        } else {
+            tell_end(conn);
+        }
+        return;
+    }
+    if (conn->drained_due && conn->stage == CONN_UP) {
+        conn->drained_due = false;
+        tell(conn, PORT_DRAINED);
+    }
+    if (conn->give && conn->stage == CONN_UP && !conn->paused && conn->in.len > 0) {
+        tell_received(conn);
+        keep_rest(conn);
+    }
+    if (conn->stage == CONN_UP && conn->saw_end && !conn->paused) {
+        begin_closing(conn, PORT_CLOSE_PEER, "closed by the peer");
+    } else if (conn->more && may_read(conn)) {
+        read_some(conn);
+    }
+    conn_interest(conn);
+}
+
+/* Only those that were ready when the turn began: what they cause is for the next one. */
+void conn_run_ready(struct port *port)
+{
+    struct port_conn *batch = port->ready;
+    port->ready = NULL;
+    port->ready_end = &port->ready;
+    while (batch != NULL) {
+        struct port_conn *conn = batch;
+        batch = conn->ready_next;
+        conn->is_ready = false;
+        run_ready(conn);
+    }
+}
+
+static void come_up(struct port_conn *conn)
+{
+    listener_handshake_done(conn);
+    (void)uv_timer_stop(&conn->timer);
+    conn->stage = CONN_UP;
+    conn->was_up = true;
+    conn->blocked = false;
+    conn->more = conn->ssl != NULL; /* the last flight may have brought more than the handshake */
+    if (conn->more) {
+        make_ready(conn);
+    }
+    tell(conn, conn->accepted ? PORT_ACCEPTED : PORT_CONNECTED);
+    conn_interest(conn);
+}
+
+static void go_on_handshake(struct port_conn *conn)
+{
+    switch (tls_handshake(conn)) {
+    case IO_DONE: come_up(conn); return;
+    case IO_WAIT_READ: conn->blocked = false; break;
+    case IO_WAIT_WRITE: conn->blocked = true; break;
+    case IO_END:
+    case IO_BROKEN:
+        conn->lingers = conn->reason == PORT_CLOSE_TLS; /* so that our alert arrives */
+        (void)shutdown(conn->fd, SHUT_WR);
+        conn_end(conn, conn->reason, conn->detail);
+        return;
+    }
+    conn_interest(conn);
+}
+
+void conn_begin_handshake(struct port_conn *conn)
+{
+    conn->stage = CONN_HANDSHAKING;
+    if (conn->ssl == NULL) {
+        come_up(conn);
+    } else {
+        go_on_handshake(conn);
+    }
+}
+
+/* Reads what a lingering peer still sends, to be rid of it. */
+static void drain_ghost(struct port_conn *conn)
+{
+    ssize_t got = recv(conn->fd, conn->port->scratch, PORT_READ_TURN, 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        conn_destroy(conn);
+    }
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct port_conn *conn = poll->data;
+    if (status < 0) { /* an error is waiting: the next call of the transport returns it; libuv has
+                         stopped */
+        conn->polled = 0;
+        events = UV_READABLE | UV_WRITABLE;
+    }
+    switch (conn->stage) {
+    case CONN_CONNECTING: dial_answered(conn); break;
+    case CONN_HANDSHAKING: go_on_handshake(conn); break;
+    case CONN_UP:
+        if ((events & UV_READABLE || conn->read_wants_write) && may_read(conn)) {
+            read_some(conn);
+        }
+        if ((events & UV_WRITABLE) && conn->stage == CONN_UP && conn->blocked) {
+            flush(conn);
+        }
+        conn_interest(conn);
+        break;
+    case CONN_CLOSING:
+        if (events & UV_WRITABLE) {
+            flush(conn);
+        }
+        break;
+    case CONN_GHOST: drain_ghost(conn); break;
+    case CONN_RESOLVING:
+    case CONN_ENDED: break;
+    }
+}
+
+/* ---- who it is ---- */
+
+void port_conn_set_user(struct port_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void port_conn_peer(const struct port_conn *conn, struct port_peer *out)
+{
+    *out = (struct port_peer){
+        .has_certificate = conn->has_certificate,
+        .anchors = conn->anchors,
+        .certificate_der = slice_of(conn->certificate_der, conn->certificate_len),
+        .has_tls = conn->tls != NULL,
+        .local_uid = conn->local_uid,
+    };
+    memcpy(out->exporter, conn->exporter, sizeof out->exporter);
+    memcpy(out->address, conn->address, sizeof out->address);
+}
