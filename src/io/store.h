@@ -1,16 +1,18 @@
 /*
- * The time-series store and all that must commit together with its points: received sets, hellos, links,
- * cursors, waiting messages, dead letters, counters. One writer (ingest) works in batches of one
- * transaction each; any number of other processes read (store_open_reading) and see whole batches only.
+ * The time-series store and all that must commit together with its points: received sets, hellos,
+ * links, cursors, waiting messages, dead letters, counters. One writer (ingest) works in batches of
+ * one transaction each; any number of other processes read (store_open_reading) and see whole
+ * batches only.
  *
- * A series is (device, stream, name, unit). Its newest points are kept in one small compressed block beside
- * its row until there are 512 of them; then they become a chunk, which never changes. Points come out in
- * the order of their time, those of equal time in the order of their arrival.
+ * A series is (device, stream, name, unit). Its newest points are kept in one small compressed
+ * block beside its row until there are 512 of them; then they become a chunk, which never changes.
+ * Points come out in the order of their time, those of equal time in the order of their arrival.
  *
- * Every row that readers mirror carries `change`: the number of the transaction that wrote it last. A
- * reader that has seen change N asks for rows with change > N.
+ * Every row that readers mirror carries `change`: the number of the transaction that wrote it last.
+ * A reader that has seen change N asks for rows with change > N.
  *
- * Names are UTF-8 text, NUL-terminated here; the limits below are checked by the codecs that read them.
+ * Names are UTF-8 text, NUL-terminated here; the limits below are checked by the codecs that read
+ * them.
  */
 #ifndef IO_STORE_H
 #define IO_STORE_H
@@ -18,6 +20,7 @@
 #include "base/id.h"
 #include "base/slice.h"
 #include "base/time.h"
+#include "codec/point.h"
 #include "codec/received_report.h"
 #include "io/port.h"
 
@@ -62,7 +65,8 @@ enum store_result store_open(const char *path,
                              struct store **out,
                              struct port_why *why);
 
-/* Opens for reading. STORE_NOT_FOUND until a writer has made it. Each query sees one whole state. */
+/* Opens for reading. STORE_NOT_FOUND until a writer has made it. Each query sees one whole state.
+ */
 enum store_result store_open_reading(const char *path, struct store **out, struct port_why *why);
 void store_close(struct store *st);
 
@@ -70,20 +74,6 @@ void store_close(struct store *st);
 const char *store_why(const struct store *st);
 
 /* ---- points ---- */
-
-enum provenance {
-    PROVENANCE_DEVICE = 1, /* the device's MAC was verified by ingest */
-    PROVENANCE_GATEWAY = 2 /* the gateway's word: an authenticated session and no more */
-};
-
-const char *provenance_name(enum provenance provenance); /* "device", "gateway" */
-
-struct point {
-    int64_t time_ms; /* since 1970 */
-    double value;    /* any double, NaN and infinities too */
-    enum time_quality quality; /* of the time */
-    enum provenance provenance;
-};
 
 struct store_series {
     int64_t id; /* > 0, never reused */
@@ -97,8 +87,8 @@ struct store_series {
     uint64_t change;
 };
 
-/* Series with id > after_id and change > since, of one device or (NULL) of all, by id. Writes up to `cap`
- * rows; fewer than `cap` mean the end. These rows carry the last values. */
+/* Series with id > after_id and change > since, of one device or (NULL) of all, by id. Writes up to
+ * `cap` rows; fewer than `cap` mean the end. These rows carry the last values. */
 enum store_result store_series_list(struct store *st,
                                     const struct device_id *device,
                                     int64_t after_id,
@@ -106,7 +96,9 @@ enum store_result store_series_list(struct store *st,
                                     struct store_series *out,
                                     size_t cap,
                                     size_t *count);
-enum store_result store_series_count(struct store *st, const struct device_id *device, uint64_t *count);
+enum store_result store_series_count(struct store *st,
+                                     const struct device_id *device,
+                                     uint64_t *count);
 enum store_result store_series_get(struct store *st, int64_t id, struct store_series *out);
 
 /* By names; `unit` NULL: the one written last of those with this name. */
@@ -124,7 +116,8 @@ struct store_points_at {
     uint64_t skip;   /* ... after this many points of exactly this time */
 };
 
-/* Points with from_ms <= time < to_ms in order, up to `cap`; `at` moves on. Fewer than `cap` mean the end. */
+/* Points with from_ms <= time < to_ms in order, up to `cap`; `at` moves on. Fewer than `cap` mean
+ * the end. */
 enum store_result store_points(struct store *st,
                                int64_t series,
                                int64_t from_ms,
@@ -139,8 +132,8 @@ struct store_bucket {
     double min, max, mean;
 };
 
-/* [from_ms, to_ms) cut in `count` equal parts (1 to STORE_BUCKETS_MAX); bucket i covers the times from
- * from_ms + i * (to_ms - from_ms) / count up to that of i + 1. Every bucket is written. */
+/* [from_ms, to_ms) cut in `count` equal parts (1 to STORE_BUCKETS_MAX); bucket i covers the times
+ * from from_ms + i * (to_ms - from_ms) / count up to that of i + 1. Every bucket is written. */
 enum store_result store_buckets(struct store *st,
                                 int64_t series,
                                 int64_t from_ms,
@@ -161,25 +154,25 @@ struct store_device {
     int64_t hello_ms;  /* when the hello of `boot` arrived first */
     char agent[STORE_AGENT_MAX + 1];
     bool has_clock_offset;
-    int64_t clock_offset_ms;        /* device's time minus gateway's at arrival: the largest of recent messages */
+    int64_t clock_offset_ms; /* device's time minus gateway's at arrival: the largest of recent
+                                messages */
     enum time_quality clock_quality; /* of the gateway's clock it was compared with */
-    uint64_t messages;      /* applied */
-    uint64_t points;        /* stored */
-    uint64_t dead_letters;  /* refused, of all reasons */
-    int64_t dead_letter_ms; /* the newest one; 0: never */
-    uint64_t link_mismatches; /* hellos whose exporter is not that of their connection */
+    uint64_t messages;               /* applied */
+    uint64_t points;                 /* stored */
+    uint64_t dead_letters;           /* refused, of all reasons */
+    int64_t dead_letter_ms;          /* the newest one; 0: never */
+    uint64_t link_mismatches;        /* hellos whose exporter is not that of their connection */
     struct received_report received;
     uint64_t change;
 };
 
-enum store_result store_device_get(struct store *st, const struct device_id *device, struct store_device *out);
+enum store_result store_device_get(struct store *st,
+                                   const struct device_id *device,
+                                   struct store_device *out);
 
 /* Devices with change > since, in the order of their change. Up to `cap`; fewer mean the end. */
-enum store_result store_devices_since(struct store *st,
-                                      uint64_t since,
-                                      struct store_device *out,
-                                      size_t cap,
-                                      size_t *count);
+enum store_result store_devices_since(
+    struct store *st, uint64_t since, struct store_device *out, size_t cap, size_t *count);
 
 enum { STORE_HELLOS_PER_DEVICE = 8 };
 
@@ -197,7 +190,8 @@ enum store_result store_hellos(struct store *st,
                                struct store_hello out[STORE_HELLOS_PER_DEVICE],
                                size_t *count);
 
-/* Ranges of sequence numbers that were declared lost: evidence, newest first, id < before_id (0: from the newest). */
+/* Ranges of sequence numbers that were declared lost: evidence, newest first, id < before_id (0:
+ * from the newest). */
 struct store_lost {
     int64_t id;
     struct device_id device;
@@ -234,22 +228,29 @@ enum store_result store_dead_letters(struct store *st,
                                      size_t *count);
 enum store_result store_dead_letter_payload(struct store *st, int64_t id, struct writer *w);
 
-/* Totals since the store was made, in the same transactions as what they count. Names, by byte order:
- * "applied" "duplicate" "points" "repeated" (exact repeats that collapsed) "hello" "linked" "unlinked" "lost"
- * "waited", and "refused.REASON" for each reason of docs/architecture.md that has occurred. */
+/* Totals since the store was made, in the same transactions as what they count. Names, by byte
+ * order: "applied" "duplicate" "points" "repeated" (exact repeats that collapsed) "hello" "linked"
+ * "unlinked" "lost" "waited", and "refused.REASON" for each reason of docs/architecture.md that has
+ * occurred. */
 struct store_counter {
     char name[STORE_COUNTER_MAX + 1];
     uint64_t value;
 };
-enum store_result store_counters(struct store *st, struct store_counter *out, size_t cap, size_t *count);
+enum store_result store_counters(struct store *st,
+                                 struct store_counter *out,
+                                 size_t cap,
+                                 size_t *count);
 
 struct store_source { /* one per gateway journal that was read */
     char name[STORE_GATEWAY_MAX + 1];
-    uint64_t position;    /* the bus_position behind the last applied record */
-    int64_t received_ms;  /* of that record */
-    uint64_t records;     /* read since the store was made */
+    uint64_t position;   /* the bus_position behind the last applied record */
+    int64_t received_ms; /* of that record */
+    uint64_t records;    /* read since the store was made */
 };
-enum store_result store_sources(struct store *st, struct store_source *out, size_t cap, size_t *count);
+enum store_result store_sources(struct store *st,
+                                struct store_source *out,
+                                size_t cap,
+                                size_t *count);
 
 /* The number of the newest transaction. */
 enum store_result store_change(struct store *st, uint64_t *change);
@@ -272,15 +273,13 @@ MUST_USE enum store_result store_series_ensure(struct store *st,
                                                bool *is_new);
 
 /*
- * Adds points to a series in any order of time. Points of PROVENANCE_DEVICE are all added (their sequence
- * number is their identity). A point of PROVENANCE_GATEWAY whose time and value equal, bit for bit, those
- * of a gateway point already there is a repeat and collapses; `repeated` counts these.
+ * Adds points to a series in any order of time. Points of PROVENANCE_DEVICE are all added (their
+ * sequence number is their identity). A point of PROVENANCE_GATEWAY whose time and value equal, bit
+ * for bit, those of a gateway point already there is a repeat and collapses; `repeated` counts
+ * these.
  */
-MUST_USE enum store_result store_append(struct store *st,
-                                        int64_t series,
-                                        const struct point *points,
-                                        size_t count,
-                                        size_t *repeated);
+MUST_USE enum store_result store_append(
+    struct store *st, int64_t series, const struct point *points, size_t count, size_t *repeated);
 
 /* Replaces the row; `change` is set by the store. */
 MUST_USE enum store_result store_device_put(struct store *st, const struct store_device *row);
@@ -301,21 +300,24 @@ MUST_USE enum store_result store_link_get(struct store *st,
                                           const char *gateway,
                                           uint8_t exporter_digest[32]);
 
-/* A bus record that waits for the hello of (device, boot). STORE_TOO_MANY where a limit is reached. */
+/* A bus record that waits for the hello of (device, boot). STORE_TOO_MANY where a limit is reached.
+ */
 MUST_USE enum store_result store_waiting_add(struct store *st,
                                              const struct device_id *device,
                                              uint32_t boot,
                                              const char *gateway,
                                              struct slice record);
 
-/* Takes the oldest one for (device, boot): removes it, writes its record to `w`. STORE_NOT_FOUND: none left. */
+/* Takes the oldest one for (device, boot): removes it, writes its record to `w`. STORE_NOT_FOUND:
+ * none left. */
 MUST_USE enum store_result store_waiting_take(struct store *st,
                                               const struct device_id *device,
                                               uint32_t boot,
                                               char gateway[STORE_GATEWAY_MAX + 1],
                                               struct writer *w);
 
-/* Takes the oldest one of `device` whose boot is below `boot`, or (device NULL) the oldest of all. */
+/* Takes the oldest one of `device` whose boot is below `boot`, or (device NULL) the oldest of all.
+ */
 MUST_USE enum store_result store_waiting_expire(struct store *st,
                                                 const struct device_id *device,
                                                 uint32_t boot,
@@ -330,7 +332,11 @@ MUST_USE enum store_result store_counter_add(struct store *st, const char *name,
 MUST_USE enum store_result store_source_put(struct store *st, const struct store_source *source);
 enum store_result store_source_get(struct store *st, const char *name, struct store_source *out);
 
-/* Deletes up to `chunks_max` chunks whose newest point is older than `before_ms`; fewer mean that none is left. */
-MUST_USE enum store_result store_retain(struct store *st, int64_t before_ms, size_t chunks_max, size_t *deleted);
+/* Deletes up to `chunks_max` chunks whose newest point is older than `before_ms`; fewer mean that
+ * none is left. */
+MUST_USE enum store_result store_retain(struct store *st,
+                                        int64_t before_ms,
+                                        size_t chunks_max,
+                                        size_t *deleted);
 
 #endif
