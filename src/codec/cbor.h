@@ -51,7 +51,7 @@ enum cbor_kind {
 
 struct cbor_reader {
     struct reader in;
-    const uint8_t *start;
+    size_t size; /* of all the bytes */
     enum cbor_mode mode;
     struct fault fault; /* clause NULL while all is well; `at` is an offset in the bytes */
 };
