@@ -55,6 +55,7 @@ static void note(struct pair *p, const struct port_event *ev)
         }
         break;
     case PORT_DRAINED: p->drained++; break;
+    case PORT_EXITED: p->exited++; break;
     case PORT_CLOSED: note_closed(p, ev); break;
     case PORT_TURN_ENDED: p->turns++; break;
     case PORT_WOKE:
@@ -63,7 +64,6 @@ static void note(struct pair *p, const struct port_event *ev)
         break;
     case PORT_SYNCED:
     case PORT_CHANGED:
-    case PORT_EXITED:
     case PORT_TERMINATE: break;
     }
 }
@@ -162,4 +162,16 @@ bool pair_received(struct pair *p)
 bool pair_client_up(struct pair *p)
 {
     return p->client_up;
+}
+
+bool pair_child_exited(struct pair *p)
+{
+    return p->exited > 0;
+}
+
+uint16_t pair_port_of(int fd)
+{
+    struct sockaddr_in at = {0};
+    socklen_t len = sizeof at;
+    return getsockname(fd, (struct sockaddr *)&at, &len) == 0 ? ntohs(at.sin_port) : 0;
 }

@@ -22,7 +22,7 @@ struct pair {
 
     struct port_conn *server, *client;
     bool client_up, late, owes;
-    unsigned accepted, refused, received, drained, server_closed, client_closed;
+    unsigned accepted, refused, received, drained, exited, server_closed, client_closed;
     enum port_close_reason server_reason, client_reason, refused_reason;
     char server_detail[160], client_detail[160], refused_detail[160];
     struct port_peer client_peer; /* as the client sees its server when it is up */
@@ -43,5 +43,7 @@ bool pair_until(struct pair *p, bool (*holds)(struct pair *p));
 bool pair_accepted(struct pair *p);
 bool pair_received(struct pair *p);
 bool pair_client_up(struct pair *p);
+bool pair_child_exited(struct pair *p);
+uint16_t pair_port_of(int fd); /* of a TCP socket that listens */
 
 #endif
