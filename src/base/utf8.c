@@ -1,51 +1,83 @@
 #include "base/utf8.h"
 
-/* How many bytes follow this first one, and the least code point that may take so many; -1: no
- * first byte. */
-static int tail_of(uint8_t first, uint32_t *code, uint32_t *least)
+#include "base/invariant.h"
+
+/* What may follow a lead byte: how many bytes, and the range of the first of them (RFC 3629 4). */
+struct shape {
+    uint8_t first, last; /* of the lead byte */
+    uint8_t len;
+    uint8_t low, high; /* of the second byte */
+};
+
+static const struct shape shapes[] = {
+    {0xC2, 0xDF, 2, 0x80, 0xBF}, {0xE0, 0xE0, 3, 0xA0, 0xBF}, {0xE1, 0xEC, 3, 0x80, 0xBF},
+    {0xED, 0xED, 3, 0x80, 0x9F}, {0xEE, 0xEF, 3, 0x80, 0xBF}, {0xF0, 0xF0, 4, 0x90, 0xBF},
+    {0xF1, 0xF3, 4, 0x80, 0xBF}, {0xF4, 0xF4, 4, 0x80, 0x8F},
+};
+
+static const struct shape *shape_of(uint8_t lead)
 {
-    if (first < 0x80) {
-        *code = first;
-        *least = 0;
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        if (lead >= shapes[i].first && lead <= shapes[i].last) {
+            return &shapes[i];
+        }
+    }
+    return NULL;
+}
+
+size_t utf8_decode(struct slice text, uint32_t *code_point)
+{
+    if (text.len == 0) {
         return 0;
     }
-    if (first >= 0xc2 && first < 0xe0) {
-        *code = first & 0x1fu;
-        *least = 0x80;
+    if (text.at[0] < 0x80) {
+        *code_point = text.at[0];
         return 1;
     }
-    if (first >= 0xe0 && first < 0xf0) {
-        *code = first & 0x0fu;
-        *least = 0x800;
-        return 2;
+    const struct shape *shape = shape_of(text.at[0]);
+    if (shape == NULL || text.len < shape->len || text.at[1] < shape->low
+        || text.at[1] > shape->high) {
+        return 0;
     }
-    if (first >= 0xf0 && first < 0xf5) {
-        *code = first & 0x07u;
-        *least = 0x10000;
-        return 3;
+    uint32_t value = text.at[0] & (0xFFu >> (shape->len + 1));
+    for (size_t i = 1; i < shape->len; i++) {
+        if ((text.at[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+        value = value << 6 | (text.at[i] & 0x3Fu);
     }
-    return -1;
+    *code_point = value;
+    return shape->len;
 }
 
 bool utf8_is_valid(struct slice text)
 {
-    for (size_t i = 0; i < text.len;) {
-        uint32_t code;
-        uint32_t least;
-        int tail = tail_of(text.at[i++], &code, &least);
-        if (tail < 0 || (size_t)tail > text.len - i) {
+    size_t at = 0;
+    while (at < text.len) {
+        uint32_t code_point = 0;
+        size_t len = utf8_decode(slice_after(text, at), &code_point);
+        if (len == 0) {
             return false;
         }
-        for (; tail > 0; tail--) {
-            uint8_t next = text.at[i++];
-            if ((next & 0xc0) != 0x80) {
-                return false;
-            }
-            code = code << 6 | (next & 0x3fu);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
-            return false;
-        }
+        at += len;
     }
     return true;
+}
+
+void utf8_write(struct writer *w, uint32_t code_point)
+{
+    INVARIANT(code_point <= 0x10FFFF && (code_point < 0xD800 || code_point > 0xDFFF));
+    if (code_point < 0x80) {
+        write_u8(w, (uint8_t)code_point);
+        return;
+    }
+    unsigned tails = code_point < 0x800 ? 1 : code_point < 0x10000 ? 2 : 3;
+    static const uint8_t lead[4] = {0, 0xC0, 0xE0, 0xF0};
+    uint8_t bytes[4];
+    for (unsigned i = tails; i > 0; i--) {
+        bytes[i] = (uint8_t)(0x80 | (code_point & 0x3F));
+        code_point >>= 6;
+    }
+    bytes[0] = (uint8_t)(lead[tails] | code_point);
+    write_bytes(w, bytes, tails + 1);
 }

@@ -1,7 +1,7 @@
 /*
- * Doubles as decimal text and back, exactly and without a locale: reading rounds to nearest, ties to even;
- * writing gives the shortest digits that read back as the same double, the nearest of those. Integers of a
- * fixed size do it where the short way does not hold.
+ * Doubles as decimal text and back, exactly and without a locale: reading rounds to nearest, ties
+ * to even; writing gives the shortest digits that read back as the same double, the nearest of
+ * those. Integers of a fixed size do it where the short way does not hold.
  */
 #ifndef CODEC_DECIMAL_H
 #define CODEC_DECIMAL_H

@@ -1,7 +1,8 @@
 /*
- * JSON as RFC 8259 has it and nothing more: a pull reader over the whole text and a writer into the caller's
- * bytes. Strict: valid UTF-8, no lone surrogates, no control characters in strings, no trailing bytes, nesting
- * and numbers bounded. The reader borrows the text and takes no memory; it says where and why it stopped.
+ * JSON as RFC 8259 has it and nothing more: a pull reader over the whole text and a writer into the
+ * caller's bytes. Strict: valid UTF-8, no lone surrogates, no control characters in strings, no
+ * trailing bytes, nesting and numbers bounded. The reader borrows the text and takes no memory; it
+ * says where and why it stopped.
  *
  * Reading, like a schema; everything is sticky, so one json_reader_done at the end is enough:
  *
@@ -27,12 +28,13 @@ enum { JSON_DEPTH_MAX = 32, JSON_NUMBER_MAX = 512 };
 
 enum json_result {
     JSON_OK = 0,
-    JSON_MALFORMED,  /* not JSON */
-    JSON_BAD_UTF8,   /* of the text, or a lone surrogate in an escape */
-    JSON_TOO_DEEP,   /* JSON_DEPTH_MAX */
-    JSON_TOO_LARGE,  /* a number beyond a double or JSON_NUMBER_MAX bytes; too many names for the scratch */
-    JSON_DUPLICATE,  /* a name twice in one object */
-    JSON_UNEXPECTED  /* JSON, but not the kind of value that was asked for */
+    JSON_MALFORMED, /* not JSON */
+    JSON_BAD_UTF8,  /* of the text, or a lone surrogate in an escape */
+    JSON_TOO_DEEP,  /* JSON_DEPTH_MAX */
+    JSON_TOO_LARGE, /* a number beyond a double or JSON_NUMBER_MAX bytes; too many names for the
+                       scratch */
+    JSON_DUPLICATE, /* a name twice in one object */
+    JSON_UNEXPECTED /* JSON, but not the kind of value that was asked for */
 };
 
 enum json_kind {
@@ -92,7 +94,8 @@ bool json_reader_done(struct json_reader *r);
 /* ---- sticky reads: each takes one whole value or fails with JSON_UNEXPECTED ---- */
 
 void json_read_object(struct json_reader *r); /* takes the brace */
-/* Next member's name; false, having taken the closing brace, where there is none, and after a failure. */
+/* Next member's name; false, having taken the closing brace, where there is none, and after a
+ * failure. */
 bool json_next_name(struct json_reader *r, struct json_string *name);
 void json_read_array(struct json_reader *r); /* takes the bracket */
 /* Is there another element? Takes the closing bracket where there is none. */
@@ -100,13 +103,15 @@ bool json_next_element(struct json_reader *r);
 
 struct json_string json_read_string(struct json_reader *r);
 double json_read_double(struct json_reader *r);
-int64_t json_read_int(struct json_reader *r, int64_t least, int64_t most); /* `least` after a failure */
+int64_t json_read_int(struct json_reader *r,
+                      int64_t least,
+                      int64_t most); /* `least` after a failure */
 bool json_read_bool(struct json_reader *r);
 void json_skip(struct json_reader *r); /* a value of any kind, whole */
 
 /*
- * The index of `name` in `names` (at most 64), or -1; a name that was already `seen` fails the reader with
- * JSON_DUPLICATE.
+ * The index of `name` in `names` (at most 64), or -1; a name that was already `seen` fails the
+ * reader with JSON_DUPLICATE.
  */
 int json_name_once(struct json_reader *r,
                    const struct json_string *name,
@@ -114,7 +119,8 @@ int json_name_once(struct json_reader *r,
                    size_t count,
                    uint64_t *seen);
 
-/* Is the whole text one JSON value in which no object has a name twice? `scratch` holds the open names. */
+/* Is the whole text one JSON value in which no object has a name twice? `scratch` holds the open
+ * names. */
 MUST_USE enum json_result json_check(struct slice text, struct json_string *scratch, size_t cap);
 
 /* ---- strings ---- */
@@ -124,12 +130,13 @@ void json_string_write(struct writer *w, const struct json_string *string);
 bool json_string_is(const struct json_string *string, const char *text);
 bool json_string_equal(const struct json_string *a, const struct json_string *b);
 
-/* ---- writing: commas and colons come by themselves; the writer's overflow is sticky as ever ---- */
+/* ---- writing: commas and colons come by themselves; the writer's overflow is sticky as ever ----
+ */
 
 struct json_writer {
     struct writer *to;
     uint32_t depth;
-    uint32_t has_item; /* bit d: level d already holds something */
+    uint64_t has_item; /* bit d: level d already holds something */
     bool after_name;
 };
 
@@ -139,11 +146,13 @@ void json_object_end(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_array_end(struct json_writer *w);
 void json_name(struct json_writer *w, const char *name);
-void json_slice(struct json_writer *w, struct slice text); /* bytes that are not UTF-8 become U+FFFD */
-void json_text(struct json_writer *w, const char *text);   /* NULL: null */
+void json_slice(struct json_writer *w,
+                struct slice text); /* bytes that are not UTF-8 become U+FFFD */
+void json_text(struct json_writer *w, const char *text); /* NULL: null */
 void json_u64(struct json_writer *w, uint64_t value);
 void json_i64(struct json_writer *w, int64_t value);
-void json_double(struct json_writer *w, double value); /* shortest that reads back the same; not finite: null */
+void json_double(struct json_writer *w,
+                 double value); /* shortest that reads back the same; not finite: null */
 void json_bool(struct json_writer *w, bool value);
 void json_null(struct json_writer *w);
 void json_time(struct json_writer *w, int64_t unix_ms); /* RFC 3339, milliseconds, UTC */

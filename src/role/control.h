@@ -1,6 +1,7 @@
 /*
- * The control plane: registry, API, console, device services and metrics in one process. Reads the store that
- * ingest writes, never writes it; its own facts are in the registry, each with its entry before its effect.
+ * The control plane: registry, API, console, device services and metrics in one process. Reads the
+ * store that ingest writes, never writes it; its own facts are in the registry, each with its entry
+ * before its effect.
  */
 #ifndef ROLE_CONTROL_H
 #define ROLE_CONTROL_H
@@ -9,16 +10,19 @@
 #include "io/port.h"
 
 struct control_config {
-    const char *data;            /* DATA */
-    const char *site;            /* [site] name */
-    const char *domain;          /* [site] domain */
-    const char *console_listen;  /* "127.0.0.1:8080"; NULL: no console */
-    bool console_tls;            /* with DATA/pki/devices.pem: false only on loopback */
-    const char *console_origin;  /* "http://localhost:8080": what links are made of, what Origin must be */
-    const char *console_dir;     /* serve the console's files from here instead of from the binary; NULL: binary */
-    const char *devices_listen;  /* device services, "127.0.0.1:9443"; NULL: none */
-    const char *metrics_listen;  /* NULL: none */
-    const char *ready_path;      /* written, atomically, when all listeners are open: {"v":1,"console":PORT,...}; NULL: not */
+    const char *data;           /* DATA */
+    const char *site;           /* [site] name */
+    const char *domain;         /* [site] domain */
+    const char *console_listen; /* "127.0.0.1:8080"; NULL: no console */
+    bool console_tls;           /* with DATA/pki/devices.pem: false only on loopback */
+    const char
+        *console_origin; /* "http://localhost:8080": what links are made of, what Origin must be */
+    const char *console_dir;    /* serve the console's files from here instead of from the binary;
+                                   NULL: binary */
+    const char *devices_listen; /* device services, "127.0.0.1:9443"; NULL: none */
+    const char *metrics_listen; /* NULL: none */
+    const char *ready_path;     /* written, atomically, when all listeners are open:
+                                   {"v":1,"console":PORT,...}; NULL: not */
 };
 
 /* Runs until SIGTERM; the process's exit code. `port_handler` and loop are its own. */

@@ -1,14 +1,14 @@
 /*
- * An HTTP/1.1 server over io/port.h: console and API, device services, metrics. It frames, bounds and times
- * connections; what a request means is the handler's. One request at a time per connection: a pipelined one
- * waits in the receive buffer. The handler gets a whole request (head and body) and answers at once or later:
+ * An HTTP/1.1 server over io/port.h: console and API, device services, metrics. It frames, bounds
+ * and times connections; what a request means is the handler's. One request at a time per
+ * connection: a pipelined one waits in the receive buffer. The handler gets a whole request (head
+ * and body) and answers at once or later:
  *
  *     static void handle(void *context, struct http_call *call)
  *     {
  *         if (slice_is_text(call->head.path, "/cacerts")) {
- *             http_answer(call, &(struct http_response){.status = 200, .content_type = "...", .body = certs});
- *         } else {
- *             later = http_call_id(call);           keep the id, never the pointer
+ *             http_answer(call, &(struct http_response){.status = 200, .content_type = "...", .body
+ * = certs}); } else { later = http_call_id(call);           keep the id, never the pointer
  *         }
  *     }
  *     ...
@@ -39,30 +39,31 @@ struct http_call {
 typedef void http_handler(void *context, struct http_call *call);
 
 struct http_server_options {
-    const char *address;       /* as port_listen */
-    struct port_tls *tls;      /* NULL: plain */
+    const char *address;  /* as port_listen */
+    struct port_tls *tls; /* NULL: plain */
     uint32_t connections_max;
     uint32_t handshakes_max;
-    size_t body_max;           /* of a request: beyond it 413 */
-    size_t response_max;       /* of a buffered answer's body that is not static */
-    uint32_t head_ms;          /* from the first byte of a request to its head's end: 408 */
-    uint32_t body_ms;          /* and to its body's end: 408 */
-    uint32_t idle_ms;          /* between requests: closed */
-    uint32_t send_ms;          /* a client that takes nothing of its answer for so long is cut off */
-    uint32_t streams_max;      /* open http_stream_* at a time: beyond it http_stream_begin is false */
+    size_t body_max;      /* of a request: beyond it 413 */
+    size_t response_max;  /* of a buffered answer's body that is not static */
+    uint32_t head_ms;     /* from the first byte of a request to its head's end: 408 */
+    uint32_t body_ms;     /* and to its body's end: 408 */
+    uint32_t idle_ms;     /* between requests: closed */
+    uint32_t send_ms;     /* a client that takes nothing of its answer for so long is cut off */
+    uint32_t streams_max; /* open http_stream_* at a time: beyond it http_stream_begin is false */
     http_handler *handler;
     void *context;
-    /* Called where the server itself answers (400, 408, 413, ...): writes the body, which may stay empty. May be NULL. */
+    /* Called where the server itself answers (400, 408, 413, ...): writes the body, which may stay
+     * empty. May be NULL. */
     void (*write_problem)(int status, const char *clause, struct writer *body);
-    const char *fields;        /* whole lines added to every answer, each ended by CRLF; NULL: none */
+    const char *fields; /* whole lines added to every answer, each ended by CRLF; NULL: none */
 };
 
 struct http_server_counts {
     uint64_t requests;
-    uint64_t by_class[6];      /* [2]: answers 200..299 */
-    uint64_t malformed;        /* refused by the codec */
+    uint64_t by_class[6]; /* [2]: answers 200..299 */
+    uint64_t malformed;   /* refused by the codec */
     uint64_t timeouts;
-    uint64_t refused;          /* connections that did not get through the handshake */
+    uint64_t refused; /* connections that did not get through the handshake */
     uint32_t connections;
     uint32_t streams;
 };
@@ -89,18 +90,21 @@ struct http_response {
     const char *content_type; /* NULL: no body, no field */
     const char *fields;       /* further whole lines, each ended by CRLF; NULL: none */
     struct slice body;
-    bool body_is_static;      /* lives as long as the program: is not copied */
-    bool close;               /* the connection ends after this answer */
+    bool body_is_static; /* lives as long as the program: is not copied */
+    bool close;          /* the connection ends after this answer */
 };
 
 /* Exactly once per call. HEAD requests get the head alone, with the body's length. */
 void http_answer(struct http_call *call, const struct http_response *response);
 
 /*
- * A response of unknown length (server-sent events, exports). After begin the call's request is gone, its id
- * stays valid until the client goes or http_stream_end.
+ * A response of unknown length (server-sent events, exports). After begin the call's request is
+ * gone, its id stays valid until the client goes or http_stream_end.
  */
-MUST_USE bool http_stream_begin(struct http_call *call, int status, const char *content_type, const char *fields);
+MUST_USE bool http_stream_begin(struct http_call *call,
+                                int status,
+                                const char *content_type,
+                                const char *fields);
 /* Sends all of it or, where the client is too slow and its buffer full, nothing: false. */
 MUST_USE bool http_stream_send(struct http_call *call, struct slice bytes);
 size_t http_stream_room(const struct http_call *call);
