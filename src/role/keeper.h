@@ -1,0 +1,22 @@
+/*
+ * The keeper role: a process of its own that holds the authority keys and answers one request,
+ * *sign this*, after its own policy (core/control/signing) allowed it. It listens on
+ * DATA/run/keeper.sock for processes of its own user and reads the keys of DATA/keeper, which must
+ * have mode 0600.
+ */
+#ifndef ROLE_KEEPER_H
+#define ROLE_KEEPER_H
+
+#include <stdint.h>
+
+struct keeper_config {
+    const char *data;
+    const char *domain;              /* of the certificates it may sign */
+    uint64_t device_lifetime_max_ms; /* longest life of a device certificate */
+};
+
+/* Runs until SIGTERM. Exit status: 0, 1, or 9 where a key is missing or readable by others; one
+ * line on stderr. */
+int keeper_run(const struct keeper_config *config);
+
+#endif
