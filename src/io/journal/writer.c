@@ -7,7 +7,7 @@
 
 /* Zeroes laid ahead for each byte written, so that the next segment is ready long before it is
  * needed. */
-enum { AHEAD_RATIO = 4, AHEAD_MIN = 65536, AHEAD_SYNC = 1 << 20 };
+enum { AHEAD_RATIO = 2, AHEAD_MIN = 65536, AHEAD_SYNC = 4 << 20 };
 
 enum bus_result journal_break(struct bus_writer *bus, const char *what, enum port_result result)
 {
