@@ -1,6 +1,7 @@
 /*
- * Base64 with the alphabet of RFC 4648 4. Strict: padded, no other character, unused bits zero. Lenient as
- * EST receivers must be (RFC 8951 3): CR, LF, SP and HTAB are ignored anywhere, else as strict.
+ * Base64 with the alphabet of RFC 4648 4. Strict: padded, no other character, unused bits zero.
+ * Lenient as EST receivers must be (RFC 8951 3): CR, LF, SP and HTAB are ignored anywhere, else as
+ * strict.
  */
 #ifndef CODEC_BASE64_H
 #define CODEC_BASE64_H
@@ -18,6 +19,8 @@ enum base64_result { BASE64_OK = 0, BASE64_MALFORMED, BASE64_TOO_LONG /* the wri
 void base64_encode(struct writer *w, struct slice bytes);
 
 /* On any other result than BASE64_OK what was written to `w` means nothing. */
-MUST_USE enum base64_result base64_decode(struct slice text, enum base64_mode mode, struct writer *w);
+MUST_USE enum base64_result base64_decode(struct slice text,
+                                          enum base64_mode mode,
+                                          struct writer *w);
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * PKCS#10 certification requests (RFC 2986) with the two attributes enrolment uses: challengePassword and
- * extensionRequest, each at most once with exactly one value. Any other attribute is counted and ignored.
- * Bytes behind the request (a second one, for example) are refused. No cryptography: the caller verifies
- * `signature` over `info` with `public_key`, or signs what csr_info_write wrote.
+ * PKCS#10 certification requests (RFC 2986) with the two attributes enrolment uses:
+ * challengePassword and extensionRequest, each at most once with exactly one value. Any other
+ * attribute is counted and ignored. Bytes behind the request (a second one, for example) are
+ * refused. No cryptography: the caller verifies `signature` over `info` with `public_key`, or signs
+ * what csr_info_write wrote.
  */
 #ifndef CODEC_CSR_H
 #define CODEC_CSR_H

@@ -1,7 +1,8 @@
 /*
- * DER (X.690 10, 11) as far as certificates need it: a pull reader over struct reader and a forward writer
- * over struct writer. Strict: shortest lengths, no indefinite form, canonical INTEGER and BOOLEAN, one-byte
- * tags only, values of at most 16 MiB. Sticky like the reader itself: a decoder reads like a schema.
+ * DER (X.690 10, 11) as far as certificates need it: a pull reader over struct reader and a forward
+ * writer over struct writer. Strict: shortest lengths, no indefinite form, canonical INTEGER and
+ * BOOLEAN, one-byte tags only, values of at most 16 MiB. Sticky like the reader itself: a decoder
+ * reads like a schema.
  *
  *     struct reader seq = der_enter(&r, DER_SEQUENCE);
  *     struct slice serial = der_read_positive(&seq);
@@ -54,19 +55,24 @@ bool der_next_is(const struct reader *r, uint8_t tag);
 struct slice der_read(struct reader *r, uint8_t tag);
 struct slice der_read_whole(struct reader *r, uint8_t tag);
 
-/* A reader over the content of the next element; der_leave fails `outer` unless all of it was read well. */
+/* A reader over the content of the next element; der_leave fails `outer` unless all of it was read
+ * well. */
 struct reader der_enter(struct reader *r, uint8_t tag);
 void der_leave(struct reader *outer, const struct reader *inner);
 
-bool der_read_bool(struct reader *r);       /* 00 or FF only */
-uint32_t der_read_u32(struct reader *r);    /* an INTEGER of 0 to 2^32 - 1 */
-struct slice der_read_positive(struct reader *r); /* an INTEGER above 0: its octets without a leading zero */
-struct slice der_read_bits(struct reader *r);     /* a BIT STRING of whole octets, without the count octet */
+bool der_read_bool(struct reader *r);    /* 00 or FF only */
+uint32_t der_read_u32(struct reader *r); /* an INTEGER of 0 to 2^32 - 1 */
+struct slice der_read_positive(
+    struct reader *r); /* an INTEGER above 0: its octets without a leading zero */
+struct slice der_read_bits(
+    struct reader *r); /* a BIT STRING of whole octets, without the count octet */
 
-/* A named bit list of at most 16 bits, bit 0 first (the highest of the result is bit 0 of the list). */
+/* A named bit list of at most 16 bits, bit 0 first (the highest of the result is bit 0 of the
+ * list). */
 uint16_t der_read_named_bits(struct reader *r);
 
-/* UTCTime or GeneralizedTime as RFC 5280 4.1.2.5 wants them: Z, seconds, no fraction, the form by the year. */
+/* UTCTime or GeneralizedTime as RFC 5280 4.1.2.5 wants them: Z, seconds, no fraction, the form by
+ * the year. */
 int64_t der_read_time_ms(struct reader *r);
 
 /* An OBJECT IDENTIFIER's content octets, held against X.690 8.19. */
@@ -81,9 +87,10 @@ void der_end(struct writer *w, size_t mark);
 void der_write(struct writer *w, uint8_t tag, struct slice value);
 void der_write_bool(struct writer *w, bool value);
 void der_write_u32(struct writer *w, uint32_t value);
-void der_write_positive(struct writer *w, struct slice magnitude); /* any leading zeros are dropped */
+void der_write_positive(struct writer *w,
+                        struct slice magnitude); /* any leading zeros are dropped */
 void der_write_null(struct writer *w);
-void der_write_oid(struct writer *w, struct slice oid); /* content octets */
+void der_write_oid(struct writer *w, struct slice oid);     /* content octets */
 void der_write_bits(struct writer *w, struct slice octets); /* a BIT STRING of whole octets */
 void der_write_named_bits(struct writer *w, uint16_t bits); /* as der_read_named_bits gives them */
 

@@ -8,9 +8,10 @@
 #include "base/slice.h"
 
 enum identity_state {
-    IDENTITY_EXPECTED = 1,  /* announced, or its manufacturer is accepted; no certificate of ours yet */
-    IDENTITY_ENROLLED,      /* has a certificate that it was not yet seen to use */
-    IDENTITY_ACTIVE,        /* was seen to use it */
+    IDENTITY_EXPECTED =
+        1,             /* announced, or its manufacturer is accepted; no certificate of ours yet */
+    IDENTITY_ENROLLED, /* has a certificate that it was not yet seen to use */
+    IDENTITY_ACTIVE,   /* was seen to use it */
     IDENTITY_QUARANTINED,
     IDENTITY_REENROLLING,
     IDENTITY_REVOKED,

@@ -1,8 +1,9 @@
 /*
- * X.509 certificates (RFC 5280) as this system reads and makes them: P-256 and Ed25519 keys, version 3.
- * Parsing keeps what the bytes say and borrows from them; it refuses what is not DER and what it could not
- * represent, and leaves judgement (unknown critical extensions, times, purposes) to trust/chain.h. Knows no
- * cryptography: a certificate is written as its tbsCertificate first, which the caller signs.
+ * X.509 certificates (RFC 5280) as this system reads and makes them: P-256 and Ed25519 keys,
+ * version 3. Parsing keeps what the bytes say and borrows from them; it refuses what is not DER and
+ * what it could not represent, and leaves judgement (unknown critical extensions, times, purposes)
+ * to trust/chain.h. Knows no cryptography: a certificate is written as its tbsCertificate first,
+ * which the caller signs.
  */
 #ifndef CODEC_X509_H
 #define CODEC_X509_H
@@ -14,7 +15,7 @@
 enum x509_result {
     X509_OK = 0,
     X509_MALFORMED,
-    X509_UNSUPPORTED, /* well-formed, but an algorithm or key that we do not take */
+    X509_UNSUPPORTED, /* a version, algorithm or key that we do not take */
     X509_TOO_LONG
 };
 
@@ -34,7 +35,7 @@ enum {
 enum {
     X509_EKU_SERVER_AUTH = 1,
     X509_EKU_CLIENT_AUTH = 2,
-    X509_EKU_CMC_RA = 4,        /* 1.3.6.1.5.5.7.3.28: an EST registrar */
+    X509_EKU_CMC_RA = 4, /* 1.3.6.1.5.5.7.3.28: an EST registrar */
     X509_EKU_ANY = 8,
     X509_EKU_OTHER = 16
 };
@@ -42,7 +43,7 @@ enum {
 enum {
     X509_CERTIFICATE_MAX = 8192, /* bytes of a certificate or request that we parse */
     X509_EXTENSIONS_MAX = 32,
-    X509_NAMES_MAX = 32,         /* general names in one subjectAltName */
+    X509_NAMES_MAX = 32, /* general names in one subjectAltName */
     X509_SERIAL_MAX = 20,
     X509_KEY_ID_LEN = 20
 };
@@ -61,21 +62,21 @@ struct x509_extensions {
     struct slice subject_key_id;
     struct slice authority_key_id;
 
-    bool has_names;          /* subjectAltName */
+    bool has_names; /* subjectAltName */
     bool names_critical;
-    struct slice names;      /* the GeneralNames SEQUENCE, whole */
+    struct slice names;                                   /* the GeneralNames SEQUENCE, whole */
     uint32_t uri_count, dns_count, ip_count, other_count; /* other: all remaining kinds */
-    struct slice uri;        /* the first of each; all of them through x509_name_next */
+    struct slice uri; /* the first of each; all of them through x509_name_next */
     struct slice dns;
-    struct slice ip;         /* 4 or 16 octets */
-    bool has_hardware;       /* otherName hwModuleName, RFC 4108 5 */
+    struct slice ip;              /* 4 or 16 octets */
+    bool has_hardware;            /* otherName hwModuleName, RFC 4108 5 */
     struct slice hardware_type;   /* OID octets */
     struct slice hardware_serial; /* octets, not text */
 };
 
 struct x509 {
-    struct slice der; /* the certificate; every slice below lies in it */
-    struct slice tbs; /* what is signed: the tbsCertificate, whole */
+    struct slice der;    /* the certificate; every slice below lies in it */
+    struct slice tbs;    /* what is signed: the tbsCertificate, whole */
     struct slice serial; /* octets, without a leading zero */
     struct slice issuer; /* Name, whole */
     struct slice subject;
@@ -96,21 +97,23 @@ struct x509 {
 MUST_USE enum x509_result x509_parse(struct slice der, struct x509 *out, struct fault *fault);
 
 /* An Extensions SEQUENCE, whole. */
-MUST_USE enum x509_result x509_extensions_parse(struct slice der, struct x509_extensions *out, struct fault *fault);
+MUST_USE enum x509_result x509_extensions_parse(struct slice der,
+                                                struct x509_extensions *out,
+                                                struct fault *fault);
 
 /* A SubjectPublicKeyInfo, whole. `key` borrows from it. */
-MUST_USE enum x509_result x509_spki_parse(struct slice der, enum x509_key_kind *kind, struct slice *key);
+MUST_USE enum x509_result x509_spki_parse(struct slice der,
+                                          enum x509_key_kind *kind,
+                                          struct slice *key);
 void x509_spki_write(struct writer *w, enum x509_key_kind kind, struct slice key);
 
-/* Walks a GeneralNames SEQUENCE: begin with x509_names_begin; false at the end. `tag` is DER_CONTEXT | 2 (DNS) ... */
+/* Walks a GeneralNames SEQUENCE: begin with x509_names_begin; false at the end. `tag` is
+ * DER_CONTEXT | 2 (DNS) ... */
 struct x509_names {
     struct slice rest;
 };
 struct x509_names x509_names_begin(struct slice names);
 bool x509_name_next(struct x509_names *walk, uint8_t *tag, struct slice *value);
-
-/* Is `host` (a DNS name, lower case, or the text of an address) one of the names? Wildcards never match. */
-bool x509_has_dns(const struct x509_extensions *extensions, struct slice host);
 
 /* ---- writing ---- */
 
@@ -149,13 +152,15 @@ struct x509_spec {
     struct slice hardware_serial;
 };
 
-/* Writes the subjectAltName's GeneralNames, whole, as x509_tbs_write would. Empty where the spec has no names. */
+/* Writes the subjectAltName's GeneralNames, whole, as x509_tbs_write would. Empty where the spec
+ * has no names. */
 void x509_names_write(struct writer *w, const struct x509_spec *spec);
 
 /* The tbsCertificate; the caller signs exactly these bytes. */
 MUST_USE enum x509_result x509_tbs_write(struct writer *w, const struct x509_spec *spec);
 
-/* A tbsCertificate alone, as a signer is asked to sign it: `der` is all of it; `out` has no signature. */
+/* A tbsCertificate alone, as a signer is asked to sign it: `der` is all of it; `out` has no
+ * signature. */
 MUST_USE enum x509_result x509_tbs_parse(struct slice der, struct x509 *out, struct fault *fault);
 
 /* tbsCertificate + signature (DER ECDSA-Sig-Value, or 64 octets) = Certificate. */

@@ -1,10 +1,11 @@
 /*
- * The registry: which devices there are, their certificates, and what happened to them (entries), in one
- * database. Durable before it returns: every function that changes something commits one transaction with
- * a full sync, and its entry is in that same transaction. One process writes (control); others may read.
+ * The registry: which devices there are, their certificates, and what happened to them (entries),
+ * in one database. Durable before it returns: every function that changes something commits one
+ * transaction with a full sync, and its entry is in that same transaction. One process writes
+ * (control); others may read.
  *
- * Reading functions copy into the caller's struct. Operators, sessions and login links are control's own
- * tables in the same database: io/operators.h.
+ * Reading functions copy into the caller's struct. Operators, sessions and login links are
+ * control's own tables in the same database: io/operators.h.
  */
 #ifndef IO_REGISTRY_H
 #define IO_REGISTRY_H
@@ -19,11 +20,12 @@ struct registry;
 enum registry_result {
     REGISTRY_OK = 0,
     REGISTRY_NOT_FOUND,
-    REGISTRY_TAKEN,   /* a name, hardware key or certificate key that is another's; nothing was changed */
-    REGISTRY_STALE,   /* the state is not the one the caller decided by; nothing was changed */
-    REGISTRY_FULL,    /* no room on disk: back-pressure */
-    REGISTRY_NEWER,   /* the file was written by a newer Holdfast; it was not opened */
-    REGISTRY_BROKEN   /* a write or sync failed, or the file is damaged: the role stops */
+    REGISTRY_TAKEN, /* a name, hardware key or certificate key that is another's; nothing was
+                       changed */
+    REGISTRY_STALE, /* the state is not the one the caller decided by; nothing was changed */
+    REGISTRY_FULL,  /* no room on disk: back-pressure */
+    REGISTRY_NEWER, /* the file was written by a newer Holdfast; it was not opened */
+    REGISTRY_BROKEN /* a write or sync failed, or the file is damaged: the role stops */
 };
 
 enum {
@@ -37,7 +39,10 @@ enum {
 };
 
 /* What stands at the beginning of a device's life here. */
-enum registry_origin { REGISTRY_HARDWARE = 1 /* an IDevID */, REGISTRY_BUNDLE /* a key an operator made */ };
+enum registry_origin {
+    REGISTRY_HARDWARE = 1 /* an IDevID */,
+    REGISTRY_BUNDLE /* a key an operator made */
+};
 
 struct registry_device {
     int64_t row; /* rises in the order of creation; a cursor for lists */
@@ -47,7 +52,8 @@ struct registry_device {
     char model[REGISTRY_MODEL_MAX + 1];
     char manufacturer[REGISTRY_MANUFACTURER_MAX + 1];
     enum registry_origin origin;
-    struct digest hardware_key; /* SHA-256 of the IDevID's (or bundle key's) SubjectPublicKeyInfo; unique */
+    struct digest
+        hardware_key; /* SHA-256 of the IDevID's (or bundle key's) SubjectPublicKeyInfo; unique */
     enum identity_state state;
     int64_t created_ms;
 };
@@ -75,7 +81,8 @@ struct registry_certificate {
 /* Something that happened, in an append-only list. Given by the caller with borrowed text. */
 struct registry_note {
     int64_t at_ms;
-    struct slice kind;   /* "certificate-issued", "device-created", "state-changed", "enrolment-refused", ... */
+    struct slice kind;   /* "certificate-issued", "device-created", "state-changed",
+                            "enrolment-refused", ... */
     struct slice actor;  /* "device hf1:...", "operator anna", "system" */
     struct slice object; /* the text form of a device id, or what it is about */
     struct slice detail; /* one JSON object */
@@ -90,7 +97,10 @@ struct registry_entry {
 /* ---- opening ---- */
 
 /* Makes the database where there is none and `for_writing`. */
-enum registry_result registry_open(const char *path, bool for_writing, struct registry **out, struct port_why *why);
+enum registry_result registry_open(const char *path,
+                                   bool for_writing,
+                                   struct registry **out,
+                                   struct port_why *why);
 void registry_close(struct registry *r);
 
 /* ---- reading ---- */
@@ -98,17 +108,21 @@ void registry_close(struct registry *r);
 MUST_USE enum registry_result registry_device_by_id(struct registry *r,
                                                     const struct device_id *id,
                                                     struct registry_device *out);
-MUST_USE enum registry_result registry_device_by_name(struct registry *r, struct slice name, struct registry_device *out);
+MUST_USE enum registry_result registry_device_by_name(struct registry *r,
+                                                      struct slice name,
+                                                      struct registry_device *out);
 MUST_USE enum registry_result registry_device_by_hardware_key(struct registry *r,
                                                               const struct digest *key,
                                                               struct registry_device *out);
 
 /* Devices with row > `after`, in that order, until `each` says false. */
-MUST_USE enum registry_result registry_devices_each(struct registry *r,
-                                                    int64_t after,
-                                                    bool (*each)(void *context, const struct registry_device *device),
-                                                    void *context);
-MUST_USE enum registry_result registry_devices_count(struct registry *r, uint64_t by_state[IDENTITY_STATE_COUNT]);
+MUST_USE enum registry_result registry_devices_each(
+    struct registry *r,
+    int64_t after,
+    bool (*each)(void *context, const struct registry_device *device),
+    void *context);
+MUST_USE enum registry_result registry_devices_count(struct registry *r,
+                                                     uint64_t by_state[IDENTITY_STATE_COUNT]);
 
 /* The certificate with this key, whichever device it is of. */
 MUST_USE enum registry_result registry_certificate_by_key(struct registry *r,
@@ -118,18 +132,20 @@ MUST_USE enum registry_result registry_certificate_by_serial(struct registry *r,
                                                              struct slice serial,
                                                              struct registry_certificate *out);
 /* A device's certificates, newest generation first. */
-MUST_USE enum registry_result registry_certificates_each(struct registry *r,
-                                                         const struct device_id *device,
-                                                         bool (*each)(void *context,
-                                                                      const struct registry_certificate *certificate),
-                                                         void *context);
+MUST_USE enum registry_result registry_certificates_each(
+    struct registry *r,
+    const struct device_id *device,
+    bool (*each)(void *context, const struct registry_certificate *certificate),
+    void *context);
 
-/* Entries with index < `before` (INT64_MAX: from the newest), newest first; `object` empty: about anything. */
-MUST_USE enum registry_result registry_entries_each(struct registry *r,
-                                                    struct slice object,
-                                                    int64_t before,
-                                                    bool (*each)(void *context, const struct registry_entry *entry),
-                                                    void *context);
+/* Entries with index < `before` (INT64_MAX: from the newest), newest first; `object` empty: about
+ * anything. */
+MUST_USE enum registry_result registry_entries_each(
+    struct registry *r,
+    struct slice object,
+    int64_t before,
+    bool (*each)(void *context, const struct registry_entry *entry),
+    void *context);
 MUST_USE enum registry_result registry_last_entry(struct registry *r, int64_t *index);
 
 /* ---- changing: each is one transaction, durable when it returns REGISTRY_OK ---- */
@@ -153,9 +169,10 @@ MUST_USE enum registry_result registry_device_rename(struct registry *r,
                                                      const struct registry_note *note);
 
 /*
- * A certificate was signed: keeps it as the device's newest generation (certificate.generation is set), moves the
- * device to `to`, and makes the device first where `create` is not NULL. Of the older certificates the newest
- * that was seen in use (or, where none was, the newest) becomes PREVIOUS, the others SUPERSEDED.
+ * A certificate was signed: keeps it as the device's newest generation (certificate.generation is
+ * set), moves the device to `to`, and makes the device first where `create` is not NULL. Of the
+ * older certificates the newest that was seen in use (or, where none was, the newest) becomes
+ * PREVIOUS, the others SUPERSEDED.
  */
 MUST_USE enum registry_result registry_certificate_issue(struct registry *r,
                                                          struct registry_device *create,
@@ -164,8 +181,9 @@ MUST_USE enum registry_result registry_certificate_issue(struct registry *r,
                                                          const struct registry_note *note);
 
 /*
- * The device was seen to use this certificate: sets seen_ms once, supersedes older generations, and moves an
- * enrolled or re-enrolling device to active. REGISTRY_OK and nothing written where all that was so before.
+ * The device was seen to use this certificate: sets seen_ms once, supersedes older generations, and
+ * moves an enrolled or re-enrolling device to active. REGISTRY_OK and nothing written where all
+ * that was so before.
  */
 MUST_USE enum registry_result registry_certificate_seen(struct registry *r,
                                                         struct slice serial,

@@ -1,6 +1,6 @@
 /*
- * Who is it? Device ids from the hardware's key (IDevID) and from our own certificates (LDevID). The id of an
- * LDevID is in its one URI name, spiffe://DOMAIN/device/hf1:HEX, and nowhere else.
+ * Who is it? Device ids from the hardware's key (IDevID) and from our own certificates (LDevID).
+ * The id of an LDevID is in its one URI name, spiffe://DOMAIN/device/hf1:HEX, and nowhere else.
  */
 #ifndef TRUST_IDENTITY_H
 #define TRUST_IDENTITY_H
@@ -11,9 +11,13 @@
 #include "base/writer.h"
 #include "codec/x509.h"
 
-enum { IDENTITY_DOMAIN_MAX = 128, IDENTITY_URI_MAX = 9 + IDENTITY_DOMAIN_MAX + 8 + DEVICE_ID_TEXT_LEN };
+enum {
+    IDENTITY_DOMAIN_MAX = 128,
+    IDENTITY_URI_MAX = 9 + IDENTITY_DOMAIN_MAX + 8 + DEVICE_ID_TEXT_LEN
+};
 
-/* First 16 bytes of SHA-256("holdfast device 1" || 0x00 || SubjectPublicKeyInfo). `spki` is the whole DER. */
+/* First 16 bytes of SHA-256("holdfast device 1" || 0x00 || SubjectPublicKeyInfo). `spki` is the
+ * whole DER. */
 struct device_id identity_of_hardware(struct slice spki);
 
 /* SHA-256 of the SubjectPublicKeyInfo: how keys are told apart in the registry. */
@@ -22,7 +26,8 @@ struct digest identity_key_digest(struct slice spki);
 /* First 20 bytes of SHA-256 of the key's octets (RFC 7093 2): the key identifiers that we write. */
 void identity_key_id(struct slice public_key, uint8_t out[X509_KEY_ID_LEN]);
 
-/* The id an LDevID of `domain` names: exactly one URI, of exactly that form. False with the clause it breaks. */
+/* The id an LDevID of `domain` names: exactly one URI, of exactly that form. False with the clause
+ * it breaks. */
 MUST_USE bool identity_of_ldevid(const struct x509 *certificate,
                                  struct slice domain,
                                  struct device_id *out,

@@ -1,6 +1,6 @@
 /*
- * The trust list (docs/protocol/messages.cddl): which ingest keys a device encrypts for and which CAs issue
- * devices, numbered, signed by the trust key under the root.
+ * The trust list (docs/protocol/messages.cddl): which ingest keys a device encrypts for and which
+ * CAs issue devices, numbered, signed by the trust key under the root.
  */
 #ifndef TRUST_TRUST_LIST_H
 #define TRUST_TRUST_LIST_H
@@ -29,8 +29,9 @@ enum trust_list_result {
 };
 
 /*
- * Verifies chain and signature and gives what it says; slices borrow from `bytes`. The signing certificate
- * must be `root`-issued with keyUsage digitalSignature and common name "holdfast trust".
+ * Verifies chain and signature and gives what it says; slices borrow from `bytes`. The signing
+ * certificate must be `root`-issued with keyUsage digitalSignature and common name "holdfast
+ * trust".
  */
 MUST_USE enum trust_list_result trust_list_verify(struct slice bytes,
                                                   const struct chain_anchors *root,
@@ -39,8 +40,11 @@ MUST_USE enum trust_list_result trust_list_verify(struct slice bytes,
                                                   struct trust_list *out,
                                                   struct fault *fault);
 
-/* The payload map, and the bytes to sign for it (a COSE Sig_structure), and the whole from a signature. */
+/* The payload map, and the bytes to sign for it (a COSE Sig_structure), and the whole from a
+ * signature. */
 MUST_USE bool trust_list_payload_write(struct writer *w, const struct trust_list *list);
-MUST_USE bool trust_list_payload_parse(struct slice payload, struct trust_list *out, struct fault *fault);
+MUST_USE bool trust_list_payload_parse(struct slice payload,
+                                       struct trust_list *out,
+                                       struct fault *fault);
 
 #endif

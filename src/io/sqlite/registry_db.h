@@ -1,5 +1,6 @@
 /*
- * For the files of io/sqlite that keep tables of their own in the registry's database (io/operators.h).
+ * For the files of io/sqlite that keep tables of their own in the registry's database
+ * (io/operators.h).
  */
 #ifndef IO_SQLITE_REGISTRY_DB_H
 #define IO_SQLITE_REGISTRY_DB_H
@@ -8,12 +9,14 @@
 
 #include <sqlite3.h>
 
-/* The connection: WAL, synchronous=FULL, foreign keys on, busy timeout set. Owned by the registry. */
+/* The connection: WAL, synchronous=FULL, foreign keys on, busy timeout set. Owned by the registry.
+ */
 sqlite3 *registry_db(struct registry *r);
 
 /*
- * Brings the tables of `component` ("operators") to `steps_count` by running the SQL scripts it has not seen yet,
- * each in a transaction with its version row. REGISTRY_NEWER where the file knows more steps than we do.
+ * Brings the tables of `component` ("operators") to `steps_count` by running the SQL scripts it has
+ * not seen yet, each in a transaction with its version row. REGISTRY_NEWER where the file knows
+ * more steps than we do.
  */
 MUST_USE enum registry_result registry_db_migrate(struct registry *r,
                                                   const char *component,

@@ -1,0 +1,38 @@
+#include "codec/identity_state.h"
+
+#include "base/invariant.h"
+
+const char *identity_state_name(enum identity_state state)
+{
+    switch (state) {
+    case IDENTITY_EXPECTED: return "expected";
+    case IDENTITY_ENROLLED: return "enrolled";
+    case IDENTITY_ACTIVE: return "active";
+    case IDENTITY_QUARANTINED: return "quarantined";
+    case IDENTITY_REENROLLING: return "re-enrolling";
+    case IDENTITY_REVOKED: return "revoked";
+    case IDENTITY_DECOMMISSIONED: return "decommissioned";
+    }
+    UNREACHABLE();
+}
+
+bool identity_state_from_number(int64_t raw, enum identity_state *out)
+{
+    if (raw < IDENTITY_EXPECTED || raw > IDENTITY_DECOMMISSIONED) {
+        return false;
+    }
+    *out = (enum identity_state)raw;
+    return true;
+}
+
+bool identity_state_from_text(struct slice text, enum identity_state *out)
+{
+    for (int64_t raw = IDENTITY_EXPECTED; raw <= IDENTITY_DECOMMISSIONED; raw++) {
+        enum identity_state state = (enum identity_state)raw;
+        if (slice_is_text(text, identity_state_name(state))) {
+            *out = state;
+            return true;
+        }
+    }
+    return false;
+}
