@@ -55,7 +55,10 @@ static void note(struct pair *p, const struct port_event *ev)
         }
         break;
     case PORT_DRAINED: p->drained++; break;
-    case PORT_EXITED: p->exited++; break;
+    case PORT_EXITED:
+        p->exited++;
+        p->exited_status = ev->exited.status;
+        break;
     case PORT_CLOSED: note_closed(p, ev); break;
     case PORT_TURN_ENDED: p->turns++; break;
     case PORT_WOKE:

@@ -27,6 +27,7 @@ struct pair {
     char server_detail[160], client_detail[160], refused_detail[160];
     struct port_peer client_peer; /* as the client sees its server when it is up */
     uint8_t *client_in;
+    int exited_status;
     size_t client_in_len, server_in_len, sent;
     uint64_t turns;
     bool (*until)(struct pair *p);

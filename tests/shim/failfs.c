@@ -1,0 +1,241 @@
+/*
+ * A library to preload (LD_PRELOAD) that makes file calls of a real process fail or wait.
+ *
+ *   HOLDFAST_FAIL = RULE[,RULE...]         RULE = CALL[@PART]:N:WHAT:MODE
+ *
+ *   CALL  open, write, pwrite, fsync, fdatasync, ftruncate, rename
+ *   PART  only files whose path contains this text
+ *   N     the rule begins to hold at the N-th such call, counted from 1 in each process
+ *   WHAT  EIO, ENOSPC, EDQUOT, EMFILE, EACCES, EINTR: the call fails so; or a time as 5ms: it
+ * waits, then works MODE  once or forever
+ *
+ * "fdatasync@spool:3:EIO:forever" breaks the disk under a spool at its third sync. A rule that
+ * cannot be read ends the process at once: a test must not pass because its fault never came.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RULES_MAX = 8 };
+
+struct rule {
+    char call[16];
+    char part[64];
+    unsigned from;
+    int error; /* 0: wait only */
+    unsigned delay_ms;
+    bool forever;
+    unsigned seen; /* counted across threads */
+};
+
+static struct rule rules[RULES_MAX];
+static unsigned rules_count;
+
+static void refuse(const char *rule)
+{
+    (void)fprintf(stderr, "failfs: HOLDFAST_FAIL has a rule that cannot be read: %s\n", rule);
+    _exit(126);
+}
+
+static int error_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        int error;
+    } known[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT},
+                 {"EMFILE", EMFILE}, {"EACCES", EACCES}, {"EINTR", EINTR}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            return known[i].error;
+        }
+    }
+    return 0;
+}
+
+static void read_rule(const char *text, struct rule *r)
+{
+    char target[96];
+    char what[16];
+    char mode[16];
+    char unit[4] = "";
+    if (sscanf(text, "%95[^:]:%u:%15[^:]:%15s", target, &r->from, what, mode) != 4
+        || r->from == 0) {
+        refuse(text);
+    }
+    char *part = strchr(target, '@');
+    if (part != NULL) {
+        *part++ = '\0';
+        (void)snprintf(r->part, sizeof r->part, "%.63s", part);
+    }
+    (void)snprintf(r->call, sizeof r->call, "%.15s", target);
+    r->error = error_named(what);
+    if (r->error == 0
+        && (sscanf(what, "%u%3s", &r->delay_ms, unit) != 2 || strcmp(unit, "ms") != 0)) {
+        refuse(text);
+    }
+    r->forever = strcmp(mode, "forever") == 0;
+    if (!r->forever && strcmp(mode, "once") != 0) {
+        refuse(text);
+    }
+}
+
+__attribute__((constructor)) static void read_rules(void)
+{
+    const char *all = getenv("HOLDFAST_FAIL");
+    char copy[1024];
+    if (all == NULL || all[0] == '\0') {
+        return;
+    }
+    (void)snprintf(copy, sizeof copy, "%s", all);
+    char *rest = copy;
+    for (char *one = strsep(&rest, ","); one != NULL; one = strsep(&rest, ",")) {
+        if (rules_count == RULES_MAX) {
+            refuse(one);
+        }
+        read_rule(one, &rules[rules_count++]);
+    }
+}
+
+static bool is_meant(const struct rule *r, const char *call, const char *path)
+{
+    return strcmp(r->call, call) == 0 && (r->part[0] == '\0' || strstr(path, r->part) != NULL);
+}
+
+/* True: the call is to fail, errno says how. */
+static bool strikes(const char *call, const char *path)
+{
+    int error = 0;
+    for (unsigned i = 0; i < rules_count; i++) {
+        struct rule *r = &rules[i];
+        if (!is_meant(r, call, path)) {
+            continue;
+        }
+        unsigned number = __atomic_add_fetch(&r->seen, 1, __ATOMIC_RELAXED);
+        if (number != r->from && !(r->forever && number > r->from)) {
+            continue;
+        }
+        if (r->error != 0) {
+            error = r->error;
+        } else {
+            struct timespec wait = {.tv_sec = r->delay_ms / 1000,
+                                    .tv_nsec = (long)(r->delay_ms % 1000) * 1000000};
+            (void)nanosleep(&wait, NULL);
+        }
+    }
+    if (error != 0) {
+        errno = error;
+    }
+    return error != 0;
+}
+
+static bool strikes_fd(const char *call, int fd)
+{
+    char link[32];
+    char path[512];
+    if (rules_count == 0) {
+        return false;
+    }
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = '\0';
+    return strikes(call, path);
+}
+
+static void *real(const char *name)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    if (found == NULL) {
+        _exit(126);
+    }
+    return found;
+}
+
+#define REAL(type, name) ((type)real(name))
+#define OPEN_MODE(flags, mode)                                                                     \
+    do {                                                                                           \
+        if (((flags) & (O_CREAT | O_TMPFILE)) != 0) {                                              \
+            va_list args;                                                                          \
+            va_start(args, flags);                                                                 \
+            (mode) = va_arg(args, mode_t);                                                         \
+            va_end(args);                                                                          \
+        }                                                                                          \
+    } while (0)
+#define SHOWN __attribute__((visibility("default")))
+
+typedef int open_call(const char *, int, ...);
+typedef int openat_call(int, const char *, int, ...);
+typedef ssize_t pwrite_call(int, const void *, size_t, off_t);
+typedef ssize_t write_call(int, const void *, size_t);
+typedef int fd_call(int);
+typedef int truncate_call(int, off_t);
+typedef int rename_call(const char *, const char *);
+
+SHOWN int open(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    OPEN_MODE(flags, mode);
+    return strikes("open", path) ? -1 : REAL(open_call *, "open")(path, flags, mode);
+}
+
+SHOWN int open64(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    OPEN_MODE(flags, mode);
+    return strikes("open", path) ? -1 : REAL(open_call *, "open64")(path, flags, mode);
+}
+
+SHOWN int openat(int dir, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    OPEN_MODE(flags, mode);
+    return strikes("open", path) ? -1 : REAL(openat_call *, "openat")(dir, path, flags, mode);
+}
+
+SHOWN ssize_t write(int fd, const void *at, size_t len)
+{
+    return strikes_fd("write", fd) ? -1 : REAL(write_call *, "write")(fd, at, len);
+}
+
+SHOWN ssize_t pwrite(int fd, const void *at, size_t len, off_t offset)
+{
+    return strikes_fd("pwrite", fd) ? -1 : REAL(pwrite_call *, "pwrite")(fd, at, len, offset);
+}
+
+SHOWN ssize_t pwrite64(int fd, const void *at, size_t len, off_t offset)
+{
+    return strikes_fd("pwrite", fd) ? -1 : REAL(pwrite_call *, "pwrite64")(fd, at, len, offset);
+}
+
+SHOWN int fsync(int fd)
+{
+    return strikes_fd("fsync", fd) ? -1 : REAL(fd_call *, "fsync")(fd);
+}
+
+SHOWN int fdatasync(int fd)
+{
+    return strikes_fd("fdatasync", fd) ? -1 : REAL(fd_call *, "fdatasync")(fd);
+}
+
+SHOWN int ftruncate(int fd, off_t len)
+{
+    return strikes_fd("ftruncate", fd) ? -1 : REAL(truncate_call *, "ftruncate")(fd, len);
+}
+
+SHOWN int ftruncate64(int fd, off_t len)
+{
+    return strikes_fd("ftruncate", fd) ? -1 : REAL(truncate_call *, "ftruncate64")(fd, len);
+}
+
+SHOWN int rename(const char *from, const char *to)
+{
+    return strikes("rename", to) ? -1 : REAL(rename_call *, "rename")(from, to);
+}
