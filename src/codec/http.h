@@ -142,7 +142,10 @@ void http_request_line_write(struct writer *w, const char *method, struct slice 
 void http_status_line_write(struct writer *w, int status); /* with the standard's reason phrase */
 void http_field_write(struct writer *w, const char *name, struct slice value);
 void http_field_write_u64(struct writer *w, const char *name, uint64_t value);
+void http_date_write(struct writer *w, int64_t unix_ms); /* Date: Mon, 23 Nov 2026 14:03:41 GMT */
 void http_head_end_write(struct writer *w);
+void http_chunk_size_write(struct writer *w,
+                           size_t len); /* the line before a chunk of `len` > 0 bytes */
 void http_chunk_write(struct writer *w,
                       struct slice data); /* nothing for no data: an empty chunk would end it */
 void http_chunks_end_write(struct writer *w);

@@ -341,6 +341,9 @@ TEST("no name or value that is written can begin a line of its own")
     http_request_line_write(&w, "GET", slice_text("/a HTTP/1.1"));
     CHECK(!writer_ok(&w));
     writer_reset(&w);
+    http_date_write(&w, 784111777000);
+    CHECK(slice_is_text(writer_slice(&w), "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"));
+    writer_reset(&w);
     http_status_line_write(&w, 404);
     http_field_write_u64(&w, "Content-Length", 0);
     http_head_end_write(&w);

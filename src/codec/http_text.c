@@ -1,3 +1,4 @@
+#include "base/time.h"
 #include "base/utf8.h"
 #include "codec/http.h"
 
@@ -133,8 +134,50 @@ void http_field_write_u64(struct writer *w, const char *name, uint64_t value)
     write_text(w, "\r\n");
 }
 
+static void write_two_digits(struct writer *w, unsigned value)
+{
+    write_u8(w, (uint8_t)('0' + value / 10 % 10));
+    write_u8(w, (uint8_t)('0' + value % 10));
+}
+
+/* RFC 9110 5.6.7, IMF-fixdate */
+void http_date_write(struct writer *w, int64_t unix_ms)
+{
+    static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970 began on a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct civil at = civil_from_unix_ms(unix_ms);
+    int64_t day = unix_ms / 86400000 - (unix_ms % 86400000 < 0);
+    write_text(w, "Date: ");
+    write_bytes(w, days + 3 * ((day % 7 + 7) % 7), 3);
+    write_text(w, ", ");
+    write_two_digits(w, at.day);
+    write_u8(w, ' ');
+    write_bytes(w, months + 3 * (at.month - 1), 3);
+    write_u8(w, ' ');
+    write_two_digits(w, (unsigned)at.year / 100);
+    write_two_digits(w, (unsigned)at.year % 100);
+    write_u8(w, ' ');
+    write_two_digits(w, at.hour);
+    write_u8(w, ':');
+    write_two_digits(w, at.minute);
+    write_u8(w, ':');
+    write_two_digits(w, at.second);
+    write_text(w, " GMT\r\n");
+}
+
 void http_head_end_write(struct writer *w)
 {
+    write_text(w, "\r\n");
+}
+
+void http_chunk_size_write(struct writer *w, size_t len)
+{
+    uint8_t digits[2 * sizeof len];
+    size_t first = sizeof digits;
+    for (size_t left = len; left > 0; left >>= 4) {
+        digits[--first] = (uint8_t) "0123456789abcdef"[left & 15];
+    }
+    write_bytes(w, digits + first, sizeof digits - first);
     write_text(w, "\r\n");
 }
 
@@ -143,13 +186,7 @@ void http_chunk_write(struct writer *w, struct slice data)
     if (data.len == 0) {
         return;
     }
-    char digits[16];
-    size_t first = sizeof digits;
-    for (size_t left = data.len; left > 0; left >>= 4) {
-        digits[--first] = "0123456789abcdef"[left & 15];
-    }
-    write_bytes(w, digits + first, sizeof digits - first);
-    write_text(w, "\r\n");
+    http_chunk_size_write(w, data.len);
     write_slice(w, data);
     write_text(w, "\r\n");
 }

@@ -44,7 +44,6 @@ struct http_server_options {
     uint32_t connections_max;
     uint32_t handshakes_max;
     size_t body_max;      /* of a request: beyond it 413 */
-    size_t response_max;  /* of a buffered answer's body that is not static */
     uint32_t head_ms;     /* from the first byte of a request to its head's end: 408 */
     uint32_t body_ms;     /* and to its body's end: 408 */
     uint32_t idle_ms;     /* between requests: closed */

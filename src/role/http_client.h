@@ -29,7 +29,8 @@ enum http_client_event {
     HTTP_CLIENT_WAITING,      /* taken; nothing to tell yet */
     HTTP_CLIENT_CONNECTED, /* connected: http_client_peer tells the exporter; a request may be sent
                             */
-    HTTP_CLIENT_ANSWERED,  /* http_client_answer has head and body, until the next send */
+    HTTP_CLIENT_ANSWERED,  /* http_client_answer has head and body, until the next send; a stream
+                              ended */
     HTTP_CLIENT_PIECE, /* of a stream: http_client_piece, valid until the next event is handed in */
     HTTP_CLIENT_FAILED /* http_client_failure tells why; connection is gone */
 };
