@@ -336,7 +336,6 @@ static bool parse(struct reading *r, struct slice text)
     struct toml_entry entry;
     enum toml_result result;
     config_set_defaults(r->config);
-    r->config->manufacturers = (struct config_list){0};
     toml_init(&t, text);
     while ((result = toml_next(&t, &entry)) == TOML_OK) {
         bool heading = entry.kind == TOML_TABLE || entry.kind == TOML_TABLE_ITEM;

@@ -48,7 +48,6 @@ struct config {
     char metrics_listen[CONFIG_TEXT_MAX];
     uint64_t device_lifetime_ms;
     uint64_t renew_from_ms;
-    struct config_list manufacturers; /* PEM files of accepted IDevID roots */
     bool require_linking;
     char bus_kind[CONFIG_TEXT_MAX];
     char store_kind[CONFIG_TEXT_MAX];

@@ -59,7 +59,6 @@ TEST("an empty file is one gateway and the defaults")
     CHECK(strcmp(config.gateways[0].name, "gw-1") == 0);
     CHECK(strcmp(config.gateways[0].listen.items[0], "mqtts://localhost:8883") == 0);
     CHECK_U64(config.device_lifetime_ms, UINT64_C(91) * 86400000);
-    CHECK_U64(config.manufacturers.count, 0);
     CHECK(!config.require_linking);
 }
 

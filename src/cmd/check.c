@@ -1,0 +1,130 @@
+/* `holdfast check`: what would stop the service from starting, without starting it. */
+#include "cmd/roles.h"
+#include "cmd/show.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+struct checking {
+    struct cli *cli;
+    struct show_table table;
+    int wrong;
+};
+
+static void print_line(void *context, const char *key, const char *value, const char *from)
+{
+    struct checking *c = context;
+    if (c->cli->json) {
+        (void)printf("{\"v\":1,\"key\":\"%s\",\"value\":%s,\"from\":\"%s\"}\n", key, value, from);
+        return;
+    }
+    const char *cells[] = {key, value, from};
+    show_row(&c->table, cells);
+}
+
+static void verdict(struct checking *c, bool ok, const char *what, const char *finding)
+{
+    c->wrong += !ok;
+    if (c->cli->json) {
+        (void)printf("{\"v\":1,\"check\":\"%s\",\"ok\":%s,\"finding\":\"%s\"}\n", what,
+                     ok ? "true" : "false", finding);
+    } else {
+        (void)printf("%s  %-10s %s\n", show_shape(ok ? "done" : "failed"), what, finding);
+    }
+}
+
+static void check_storage(struct checking *c, const struct config *config)
+{
+    struct statvfs room;
+    char text[400];
+    if (statvfs(config->data, &room) != 0) {
+        (void)snprintf(text, sizeof text, "%s cannot be read: holdfast init makes it",
+                       config->data);
+        verdict(c, false, "storage", text);
+        return;
+    }
+    double free_gib = (double)room.f_bavail * (double)room.f_frsize / (double)(1 << 30);
+    (void)snprintf(text, sizeof text, "%s has %.1f GiB free", config->data, free_gib);
+    verdict(c, free_gib > 0.25, "storage", text);
+}
+
+static void check_key(struct checking *c,
+                      const struct config *config,
+                      const char *file,
+                      bool is_secret)
+{
+    char path[CONFIG_TEXT_MAX + 64];
+    char text[CONFIG_TEXT_MAX + 200];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s/%s", config->data, file);
+    if (stat(path, &st) != 0) {
+        (void)snprintf(text, sizeof text, "%s is missing", path);
+        verdict(c, false, "keys", text);
+    } else if (is_secret && (st.st_mode & 077) != 0) {
+        (void)snprintf(text, sizeof text, "%s can be read by others (mode %o): chmod 600 it", path,
+                       (unsigned)st.st_mode & 0777);
+        verdict(c, false, "keys", text);
+    }
+}
+
+static void check_keys(struct checking *c, const struct config *config)
+{
+    static const struct {
+        const char *file;
+        bool is_secret;
+    } files[] = {
+        {"pki/root.pem", false},    {"pki/issuer.pem", false},  {"pki/gateway.pem", false},
+        {"pki/gateway.key", true},  {"pki/devices.pem", false}, {"pki/devices.key", true},
+        {"pki/ingest.key", true},   {"pki/trust.pem", false},   {"keeper/issuer.key", true},
+        {"keeper/trust.key", true}, {"operator.token", true},
+    };
+    char root[CONFIG_TEXT_MAX + 64];
+    struct stat st;
+    int before = c->wrong;
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        check_key(c, config, files[i].file, files[i].is_secret);
+    }
+    if (c->wrong == before) {
+        verdict(c, true, "keys", "all there, secret ones readable by this user alone");
+    }
+    (void)snprintf(root, sizeof root, "%s/pki/root.key", config->data);
+    if (stat(root, &st) == 0 && !c->cli->json) {
+        (void)printf("%s  %-10s %s is still online: move it away, running does not need it\n",
+                     show_shape("degraded"), "keys", root);
+    }
+}
+
+static void check_clock(struct checking *c)
+{
+    struct timespec now;
+    char text[80];
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    bool plausible = now.tv_sec > 1767225600; /* 2026: older than this program it cannot be */
+    (void)snprintf(text, sizeof text,
+                   plausible ? "plausible" : "before this program was made: set it");
+    verdict(c, plausible, "clock", text);
+}
+
+int cmd_check(struct cli *cli)
+{
+    static struct config config;
+    struct checking c = {.cli = cli, .table = {.columns = 3}};
+    int exit = 0;
+    if (!roles_read_config(cli, &config, &exit)) {
+        return exit;
+    }
+    if (cli_option(cli, "explain") != NULL) {
+        config_explain(&config, print_line, &c);
+        if (!cli->json) {
+            show_print(cli, &c.table);
+        }
+        return CLI_DONE;
+    }
+    verdict(&c, true, "config", config.file);
+    check_storage(&c, &config);
+    check_keys(&c, &config);
+    check_clock(&c);
+    return c.wrong == 0 ? CLI_DONE : CLI_FAILED;
+}
