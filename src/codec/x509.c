@@ -54,6 +54,7 @@ static void read_subject(struct reader *r, struct x509 *out)
     out->subject_common_name = picked.common_name;
     out->subject_serial_number = picked.serial_number;
     out->subject_organization = picked.organization;
+    out->subject_organizational_unit = picked.organizational_unit;
 }
 
 static void read_key(struct reader *r, struct x509 *out)

@@ -83,6 +83,7 @@ struct x509 {
     struct slice subject_common_name;   /* first value of 2.5.4.3, empty where there is none */
     struct slice subject_serial_number; /* first value of 2.5.4.5 */
     struct slice subject_organization;  /* first value of 2.5.4.10 */
+    struct slice subject_organizational_unit; /* first value of 2.5.4.11 */
     int64_t not_before_ms;
     int64_t not_after_ms; /* 253402300799000 is 99991231235959Z: never */
     struct slice spki;    /* SubjectPublicKeyInfo, whole */

@@ -165,12 +165,23 @@ static bool is_text(uint8_t tag)
     return tag == DER_UTF8_STRING || tag == DER_PRINTABLE_STRING || tag == DER_IA5_STRING;
 }
 
+static struct slice *slot_of(struct x509_picked *picked, struct slice type)
+{
+    if (x509_oid_is(type, OID_COMMON_NAME)) {
+        return &picked->common_name;
+    }
+    if (x509_oid_is(type, OID_SERIAL_NUMBER)) {
+        return &picked->serial_number;
+    }
+    if (x509_oid_is(type, OID_ORGANIZATION)) {
+        return &picked->organization;
+    }
+    return x509_oid_is(type, OID_ORGANIZATIONAL_UNIT) ? &picked->organizational_unit : NULL;
+}
+
 static void pick(struct x509_picked *picked, struct slice type, const struct der_item *value)
 {
-    struct slice *to = x509_oid_is(type, OID_COMMON_NAME)     ? &picked->common_name
-                       : x509_oid_is(type, OID_SERIAL_NUMBER) ? &picked->serial_number
-                       : x509_oid_is(type, OID_ORGANIZATION)  ? &picked->organization
-                                                              : NULL;
+    struct slice *to = slot_of(picked, type);
     if (to != NULL && to->at == NULL && is_text(value->tag)) {
         *to = value->value;
     }

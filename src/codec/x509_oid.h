@@ -62,7 +62,7 @@ struct slice x509_read_spki(struct reader *r, enum x509_key_kind *kind, struct s
 /* A Name: its structure is held against RFC 5280 4.1.2.4; text of the attributes that we use is
  * picked out. */
 struct x509_picked {
-    struct slice common_name, serial_number, organization;
+    struct slice common_name, serial_number, organization, organizational_unit;
 };
 struct slice x509_read_name(struct reader *r, struct x509_picked *picked);
 

@@ -1,34 +1,18 @@
 #include "trust/chain.h"
 
 #include "base/invariant.h"
-#include "crypto/key.h"
-
-#include <assert.h>
-
-static_assert((int)X509_P256 == (int)KEY_P256 && (int)X509_ED25519 == (int)KEY_ED25519,
-              "one numbering of key kinds");
+#include "trust/signature.h"
 
 enum chain_result chain_signed_by(const struct x509 *subject, const struct x509 *issuer)
 {
-    struct key_public key;
-    uint8_t raw[SIGNATURE_LEN];
-    struct slice signature = subject->signature;
-    if (subject->signed_with != issuer->key_kind
-        || key_public_from_bytes((enum key_kind)issuer->key_kind, issuer->public_key, &key)
-               != KEY_OK) {
+    if (subject->signed_with != issuer->key_kind) {
         return CHAIN_BAD_SIGNATURE;
     }
-    if (subject->signed_with == X509_P256) {
-        if (key_signature_from_der(signature, raw) != KEY_OK) {
-            return CHAIN_BAD_SIGNATURE;
-        }
-        signature = slice_of(raw, sizeof raw);
-    }
-    switch (key_verify_once(&key, &subject->tbs, 1, signature)) {
-    case KEY_OK: return CHAIN_OK;
-    case KEY_MALFORMED:
-    case KEY_REFUSED: return CHAIN_BAD_SIGNATURE;
-    case KEY_FAILED: return CHAIN_FAILED;
+    switch (
+        signature_verify(issuer->key_kind, issuer->public_key, subject->tbs, subject->signature)) {
+    case SIGNATURE_OK: return CHAIN_OK;
+    case SIGNATURE_REFUSED: return CHAIN_BAD_SIGNATURE;
+    case SIGNATURE_FAILED: return CHAIN_FAILED;
     }
     UNREACHABLE();
 }

@@ -1,0 +1,156 @@
+#include "io/port.h"
+#include "role/pki_init.h"
+#include "test/shell.h"
+#include "test/test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void ignore_event(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
+static const char *in_scratch(const char *name)
+{
+    static char paths[4][512];
+    static unsigned next;
+    char *path = paths[next++ % COUNT_OF(paths)];
+    (void)snprintf(path, sizeof paths[0], "%s/%s", test_scratch_dir(), name);
+    return path;
+}
+
+TEST("a manufacturer and its IDevIDs satisfy openssl and RFC 4108, and are never made twice")
+{
+    struct port *port = port_open(ignore_event, NULL);
+    struct port_why why = {0};
+    struct device_id id;
+    struct device_id again;
+    REQUIRE(pki_make_manufacturer(port, in_scratch("factory"), "Hydra Machines", &why) == PKI_OK);
+    REQUIRE(pki_make_idevid(port, in_scratch("factory"), "press-001", "P4-A", in_scratch("d1"), &id,
+                            &why)
+            == PKI_OK);
+    CHECK(shell("openssl verify -x509_strict -CAfile factory/manufacturer.pem d1/idevid.pem"));
+    REQUIRE(shell("openssl x509 -in d1/idevid.pem -noout -subject -enddate -text"));
+    CHECK(shell_said("O = Hydra Machines, OU = P4-A, serialNumber = press-001"));
+    CHECK(shell_said("Dec 31 23:59:59 9999 GMT"));
+    CHECK(shell_said("CA:FALSE"));
+    CHECK(!shell_said("Extended Key Usage"));
+    CHECK(shell("test $(stat -c %%a d1/idevid.key) = 600 && test $(stat -c %%a "
+                "factory/manufacturer.key) = 600"));
+    CHECK(shell(
+        "(printf 'holdfast device 1\\000'; openssl pkey -in d1/idevid.key -pubout -outform DER) | "
+        "sha256sum | cut -c1-32 >id"));
+    uint8_t text[64];
+    uint8_t want[64];
+    struct writer w = writer_over(want, sizeof want);
+    write_hex(&w, slice_of(id.bytes, sizeof id.bytes));
+    write_text(&w, "\n");
+    CHECK(slice_equal(shell_read("id", text, sizeof text), writer_slice(&w)));
+
+    CHECK(pki_make_manufacturer(port, in_scratch("factory"), "Other", &why) == PKI_EXISTS);
+    CHECK(pki_make_idevid(port, in_scratch("factory"), "press-001", "P4-A", in_scratch("d1"),
+                          &again, &why)
+          == PKI_EXISTS);
+    CHECK(strstr(why.text, "idevid.pem") != NULL);
+    CHECK(pki_make_idevid(port, in_scratch("factory"), "pre\nss", "P4-A", in_scratch("d2"), &again,
+                          &why)
+          == PKI_BAD);
+    CHECK(pki_make_idevid(port, in_scratch("factory"), "", "P4-A", in_scratch("d2"), &again, &why)
+          == PKI_BAD);
+    CHECK(pki_make_idevid(port, in_scratch("nothing"), "x", "P4-A", in_scratch("d2"), &again, &why)
+          == PKI_BAD);
+    port_close_all(port);
+}
+
+static const char *const hosts[] = {"gw.example", "192.0.2.7"};
+
+static struct pki_site site(void)
+{
+    return (struct pki_site){.data = in_scratch("data"),
+                             .name = "Northsea Pressings",
+                             .domain = "holdfast.local",
+                             .hosts = hosts,
+                             .hosts_count = COUNT_OF(hosts)};
+}
+
+TEST("a site is made whole, verifies under its root by openssl, and is left alone afterwards")
+{
+    struct port *port = port_open(ignore_event, NULL);
+    struct port_why why = {0};
+    struct pki_site northsea = site();
+    REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
+    CHECK(shell("cd data/pki && for c in issuer services trust ingest; do openssl verify "
+                "-x509_strict -CAfile root.pem $c.pem "
+                "|| exit 1; done"));
+    CHECK(shell("cd data/pki && for c in gateway devices; do openssl verify -x509_strict -CAfile "
+                "root.pem -untrusted $c.pem "
+                "-purpose sslserver -verify_hostname gw.example $c.pem || exit 1; done"));
+    CHECK(
+        shell("cd data/pki && openssl verify -CAfile root.pem -untrusted gateway.pem -verify_ip "
+              "192.0.2.7 gateway.pem && "
+              "openssl verify -CAfile root.pem -untrusted gateway.pem -verify_ip ::1 gateway.pem"));
+    CHECK(!shell("cd data/pki && openssl verify -CAfile issuer.pem -partial_chain -untrusted "
+                 "gateway.pem gateway.pem"));
+    CHECK(shell("cd data/pki && for k in gateway devices ingest root; do test \"$(openssl pkey -in "
+                "$k.key -pubout)\" = "
+                "\"$(openssl x509 -in $k.pem -noout -pubkey)\" || exit 1; done"));
+    CHECK(shell("cd data && for k in issuer services trust; do test \"$(openssl pkey -in "
+                "keeper/$k.key -pubout)\" = "
+                "\"$(openssl x509 -in pki/$k.pem -noout -pubkey)\" || exit 1; done"));
+    CHECK(shell("cd data && test $(ls keeper | wc -l) = 6 && test $(stat -c %%a keeper) = 700 && "
+                "test \"$(stat -c %%a keeper/* pki/*.key | sort -u)\" = 600 && test -d "
+                "pki/manufacturers && "
+                "test ! -e pki.new && test ! -e keeper.new"));
+    REQUIRE(shell("sha256sum data/pki/root.pem data/keeper/issuer.key >before"));
+    CHECK(pki_make_site(port, &northsea, &why) == PKI_EXISTS);
+    CHECK(shell("sha256sum -c before"));
+    port_close_all(port);
+}
+
+TEST("a making that was cut goes on, and keys without their certificates are never replaced")
+{
+    struct port *port = port_open(ignore_event, NULL);
+    struct port_why why = {0};
+    struct pki_site northsea = site();
+    REQUIRE(shell("mkdir -p data/pki.new data/keeper.new && echo half >data/pki.new/root.key"));
+    REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
+    CHECK(shell("openssl pkey -in data/pki/root.key -noout"));
+    REQUIRE(shell("cp data/keeper/issuer.key issuer.key && mv data/pki data/pki.new"));
+    REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
+    CHECK(shell("cmp issuer.key data/keeper/issuer.key && test -e data/pki/root.pem"));
+    REQUIRE(shell("mv data/pki data/elsewhere"));
+    CHECK(pki_make_site(port, &northsea, &why) == PKI_BAD);
+    CHECK(shell("cmp issuer.key data/keeper/issuer.key"));
+    port_close_all(port);
+}
+
+TEST("a host that is no name is refused before anything is moved into place")
+{
+    static const char *const bad[] = {"a b"};
+    struct port *port = port_open(ignore_event, NULL);
+    struct port_why why = {0};
+    struct pki_site northsea = site();
+    northsea.hosts = bad;
+    northsea.hosts_count = 1;
+    CHECK(pki_make_site(port, &northsea, &why) == PKI_BAD);
+    CHECK(shell("test ! -e data/pki && test ! -e data/keeper"));
+    port_close_all(port);
+}
+
+TEST("a stock client's key and request belong together")
+{
+    uint8_t key[1024];
+    uint8_t csr[2048];
+    struct writer key_pem = writer_over(key, sizeof key);
+    struct writer csr_pem = writer_over(csr, sizeof csr);
+    REQUIRE(pki_make_client_key("flow-meter 7", &key_pem, &csr_pem) == PKI_OK);
+    REQUIRE(shell_write("k.pem", writer_slice(&key_pem))
+            && shell_write("c.pem", writer_slice(&csr_pem)));
+    CHECK(shell("openssl req -in c.pem -noout -verify -subject && "
+                "test \"$(openssl pkey -in k.pem -pubout)\" = \"$(openssl req -in c.pem -noout "
+                "-pubkey)\""));
+    CHECK(shell_said("flow-meter 7"));
+    CHECK(pki_make_client_key("", &key_pem, &csr_pem) == PKI_BAD);
+}
