@@ -252,14 +252,15 @@ enum store_result store_sources(struct store *st,
                                 size_t cap,
                                 size_t *count);
 
-/* The number of the newest transaction. */
+/* The highest change there is. */
 enum store_result store_change(struct store *st, uint64_t *change);
 
 /* ---- writing: ingest alone ---- */
 
 MUST_USE enum store_result store_begin(struct store *st);
 
-/* Durable once it returns STORE_OK; anything else left the store as it was at store_begin. */
+/* Durable once it returns STORE_OK; anything else left the store as it was at store_begin.
+ * `change`: as store_change. */
 MUST_USE enum store_result store_commit(struct store *st, uint64_t *change);
 void store_rollback(struct store *st);
 

@@ -1,0 +1,267 @@
+/*
+ * Devices, their hellos and links, and messages that wait for a hello.
+ */
+#include "base/invariant.h"
+#include "io/sqlite/store_db.h"
+
+#include <string.h>
+
+/* ---- devices ---- */
+
+static enum store_result read_device(struct store *st, sqlite3_stmt *s, struct store_device *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!column_bytes(s, 0, out->device.bytes, sizeof out->device.bytes)
+        || received_report_decode(column_slice(s, 17), &out->received) != RECEIVED_REPORT_OK) {
+        return store_damaged(st, "the row of a device");
+    }
+    out->change = (uint64_t)sqlite3_column_int64(s, 1);
+    column_text(s, 2, out->gateway, sizeof out->gateway);
+    out->connected = sqlite3_column_int(s, 3) != 0;
+    out->linked_ms = sqlite3_column_int64(s, 4);
+    out->seen_ms = sqlite3_column_int64(s, 5);
+    out->boot = (uint32_t)sqlite3_column_int64(s, 6);
+    out->boots = (uint32_t)sqlite3_column_int64(s, 7);
+    out->hello_ms = sqlite3_column_int64(s, 8);
+    column_text(s, 9, out->agent, sizeof out->agent);
+    out->has_clock_offset = sqlite3_column_type(s, 10) != SQLITE_NULL;
+    out->clock_offset_ms = sqlite3_column_int64(s, 10);
+    out->clock_quality = (enum time_quality)sqlite3_column_int(s, 11);
+    out->messages = (uint64_t)sqlite3_column_int64(s, 12);
+    out->points = (uint64_t)sqlite3_column_int64(s, 13);
+    out->dead_letters = (uint64_t)sqlite3_column_int64(s, 14);
+    out->dead_letter_ms = sqlite3_column_int64(s, 15);
+    out->link_mismatches = (uint64_t)sqlite3_column_int64(s, 16);
+    return STORE_OK;
+}
+
+enum store_result store_device_get(struct store *st,
+                                   const struct device_id *device,
+                                   struct store_device *out)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_DEVICE_GET);
+    bind_device(s, 1, device);
+    enum store_result result = store_row(st, s);
+    if (result == STORE_OK) {
+        result = read_device(st, s, out);
+        (void)sqlite3_reset(s);
+    }
+    return result;
+}
+
+enum store_result store_devices_since(
+    struct store *st, uint64_t since, struct store_device *out, size_t cap, size_t *count)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_DEVICES_SINCE);
+    (void)sqlite3_bind_int64(s, 1, (sqlite3_int64)since);
+    (void)sqlite3_bind_int64(s, 2, (sqlite3_int64)cap);
+    *count = 0;
+    enum store_result result = store_row(st, s);
+    while (result == STORE_OK && *count < cap) {
+        result = read_device(st, s, &out[*count]);
+        if (result == STORE_OK) {
+            (*count)++;
+            result = store_row(st, s);
+        }
+    }
+    (void)sqlite3_reset(s);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
+enum store_result store_device_put(struct store *st, const struct store_device *row)
+{
+    uint8_t received[RECEIVED_REPORT_MAX];
+    struct writer w = writer_over(received, sizeof received);
+    INVARIANT(st->in_transaction);
+    if (!HOLDS(received_report_encode(&row->received, &w) == RECEIVED_REPORT_OK)) {
+        return store_damaged(st, "a received set to be written");
+    }
+    sqlite3_stmt *s = store_statement(st, SQL_DEVICE_PUT);
+    bind_device(s, 1, &row->device);
+    (void)sqlite3_bind_int64(s, 2, (sqlite3_int64)store_next_change(st));
+    bind_text(s, 3, row->gateway);
+    (void)sqlite3_bind_int(s, 4, row->connected);
+    (void)sqlite3_bind_int64(s, 5, row->linked_ms);
+    (void)sqlite3_bind_int64(s, 6, row->seen_ms);
+    (void)sqlite3_bind_int64(s, 7, row->boot);
+    (void)sqlite3_bind_int64(s, 8, row->boots);
+    (void)sqlite3_bind_int64(s, 9, row->hello_ms);
+    bind_text(s, 10, row->agent);
+    if (row->has_clock_offset) {
+        (void)sqlite3_bind_int64(s, 11, row->clock_offset_ms);
+    }
+    (void)sqlite3_bind_int(s, 12, (int)row->clock_quality);
+    (void)sqlite3_bind_int64(s, 13, (sqlite3_int64)row->messages);
+    (void)sqlite3_bind_int64(s, 14, (sqlite3_int64)row->points);
+    (void)sqlite3_bind_int64(s, 15, (sqlite3_int64)row->dead_letters);
+    (void)sqlite3_bind_int64(s, 16, row->dead_letter_ms);
+    (void)sqlite3_bind_int64(s, 17, (sqlite3_int64)row->link_mismatches);
+    bind_bytes(s, 18, received, w.len);
+    return store_run(st, s);
+}
+
+/* ---- hellos and links ---- */
+
+enum store_result store_hellos(struct store *st,
+                               const struct device_id *device,
+                               struct store_hello out[STORE_HELLOS_PER_DEVICE],
+                               size_t *count)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_HELLO_LIST);
+    bind_device(s, 1, device);
+    (void)sqlite3_bind_int(s, 2, STORE_HELLOS_PER_DEVICE);
+    *count = 0;
+    enum store_result result = store_row(st, s);
+    while (result == STORE_OK && *count < STORE_HELLOS_PER_DEVICE) {
+        struct store_hello *hello = &out[*count];
+        *hello = (struct store_hello){.boot = (uint32_t)sqlite3_column_int64(s, 0),
+                                      .first = (uint64_t)sqlite3_column_int64(s, 1),
+                                      .received_ms = sqlite3_column_int64(s, 4)};
+        if (!column_bytes(s, 2, hello->ephemeral, sizeof hello->ephemeral)
+            || !column_bytes(s, 3, hello->key_id, sizeof hello->key_id)) {
+            result = store_damaged(st, "a hello");
+        } else {
+            (*count)++;
+            result = store_row(st, s);
+        }
+    }
+    (void)sqlite3_reset(s);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
+enum store_result store_hello_put(struct store *st,
+                                  const struct device_id *device,
+                                  const struct store_hello *hello)
+{
+    INVARIANT(st->in_transaction);
+    sqlite3_stmt *s = store_statement(st, SQL_HELLO_PUT);
+    bind_device(s, 1, device);
+    (void)sqlite3_bind_int64(s, 2, hello->boot);
+    (void)sqlite3_bind_int64(s, 3, (sqlite3_int64)hello->first);
+    bind_bytes(s, 4, hello->ephemeral, sizeof hello->ephemeral);
+    bind_bytes(s, 5, hello->key_id, sizeof hello->key_id);
+    (void)sqlite3_bind_int64(s, 6, hello->received_ms);
+    enum store_result result = store_run(st, s);
+    if (result == STORE_OK) {
+        s = store_statement(st, SQL_HELLO_TRIM);
+        bind_device(s, 1, device);
+        (void)sqlite3_bind_int(s, 2, STORE_HELLOS_PER_DEVICE);
+        result = store_run(st, s);
+    }
+    return result;
+}
+
+enum store_result store_link_put(struct store *st,
+                                 const struct device_id *device,
+                                 const char *gateway,
+                                 const uint8_t exporter_digest[32],
+                                 int64_t at_ms)
+{
+    INVARIANT(st->in_transaction);
+    sqlite3_stmt *s = store_statement(st, SQL_LINK_PUT);
+    bind_device(s, 1, device);
+    bind_text(s, 2, gateway);
+    bind_bytes(s, 3, exporter_digest, 32);
+    (void)sqlite3_bind_int64(s, 4, at_ms);
+    return store_run(st, s);
+}
+
+enum store_result store_link_get(struct store *st,
+                                 const struct device_id *device,
+                                 const char *gateway,
+                                 uint8_t exporter_digest[32])
+{
+    sqlite3_stmt *s = store_statement(st, SQL_LINK_GET);
+    bind_device(s, 1, device);
+    bind_text(s, 2, gateway);
+    enum store_result result = store_row(st, s);
+    if (result == STORE_OK) {
+        result = column_bytes(s, 0, exporter_digest, 32) ? STORE_OK : store_damaged(st, "a link");
+        (void)sqlite3_reset(s);
+    }
+    return result;
+}
+
+/* ---- waiting ---- */
+
+enum store_result store_waiting_add(struct store *st,
+                                    const struct device_id *device,
+                                    uint32_t boot,
+                                    const char *gateway,
+                                    struct slice record)
+{
+    INVARIANT(st->in_transaction);
+    if (st->waiting >= st->limits.waiting_max) {
+        return STORE_TOO_MANY;
+    }
+    sqlite3_stmt *s = store_statement(st, SQL_WAITING_COUNT);
+    bind_device(s, 1, device);
+    enum store_result result = store_row(st, s);
+    if (result != STORE_OK) {
+        return result;
+    }
+    bool has_room = sqlite3_column_int64(s, 0) < (int64_t)st->limits.waiting_per_device_max;
+    (void)sqlite3_reset(s);
+    if (!has_room) {
+        return STORE_TOO_MANY;
+    }
+    s = store_statement(st, SQL_WAITING_ADD);
+    bind_device(s, 1, device);
+    (void)sqlite3_bind_int64(s, 2, boot);
+    bind_text(s, 3, gateway);
+    bind_bytes(s, 4, record.at, record.len);
+    result = store_run(st, s);
+    st->waiting += result == STORE_OK;
+    return result;
+}
+
+/* The row that `s` finds leaves the table. */
+static enum store_result take_waiting(struct store *st,
+                                      sqlite3_stmt *s,
+                                      char gateway[STORE_GATEWAY_MAX + 1],
+                                      struct writer *w)
+{
+    INVARIANT(st->in_transaction);
+    enum store_result result = store_row(st, s);
+    if (result != STORE_OK) {
+        return result;
+    }
+    int64_t id = sqlite3_column_int64(s, 0);
+    column_text(s, 1, gateway, STORE_GATEWAY_MAX + 1);
+    write_slice(w, column_slice(s, 2));
+    (void)sqlite3_reset(s);
+    if (!writer_ok(w)) {
+        return store_damaged(st, "a waiting message is longer than a record can be");
+    }
+    s = store_statement(st, SQL_WAITING_DELETE);
+    (void)sqlite3_bind_int64(s, 1, id);
+    result = store_run(st, s);
+    st->waiting -= result == STORE_OK && st->waiting > 0;
+    return result;
+}
+
+enum store_result store_waiting_take(struct store *st,
+                                     const struct device_id *device,
+                                     uint32_t boot,
+                                     char gateway[STORE_GATEWAY_MAX + 1],
+                                     struct writer *w)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_WAITING_NEXT);
+    bind_device(s, 1, device);
+    (void)sqlite3_bind_int64(s, 2, boot);
+    return take_waiting(st, s, gateway, w);
+}
+
+enum store_result store_waiting_expire(struct store *st,
+                                       const struct device_id *device,
+                                       uint32_t boot,
+                                       char gateway[STORE_GATEWAY_MAX + 1],
+                                       struct writer *w)
+{
+    sqlite3_stmt *s = store_statement(st, device != NULL ? SQL_WAITING_OLDER : SQL_WAITING_OLDEST);
+    if (device != NULL) {
+        bind_device(s, 1, device);
+        (void)sqlite3_bind_int64(s, 2, boot);
+    }
+    return take_waiting(st, s, gateway, w);
+}
