@@ -102,8 +102,14 @@ static void on_event(void *role, const struct port_event *ev)
     struct run *run = role;
     if (ev->kind == PORT_SYNCED && ev->user == run->bus) {
         enum port_result result = fails() ? PORT_FAILED : ev->synced.result;
+        bus_position before = bus_durable(run->bus);
         if (bus_synced(run->bus, result) != BUS_OK) {
             run->broke = true;
+        }
+        if (result
+            != PORT_OK) { /* the bytes may be readable still: only saying so keeps the promise */
+            CHECK(run->broke);
+            CHECK_U64(bus_durable(run->bus), before);
         }
         port_stop(run->port);
     }

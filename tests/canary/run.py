@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Canaries: each mutant of mutants/*.patch breaks one promise on purpose, and the checker it names must notice.
+A checker that stays silent fails this test; so does one that complains where nothing is broken.
+
+A patch begins with lines of its own (patch passes over them):
+
+    what:  the promise that is broken, in words
+    build: targets of cmake
+    check: a command; @B@ is the build folder, @S@ the changed source tree
+
+The mutants are applied to a copy of the tree below build/canary, one at a time, and only what they name is built.
+Usage: run.py [WORD ...]   only the mutants whose file names contain one of the words
+"""
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+WORK = TOP / "build" / "canary"
+TREE = WORK / "tree"
+BUILD = WORK / "build"
+CHECK_S = 120
+
+
+def run(command, **how):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **how)
+
+
+def copy_tree():
+    """The tracked files and those not ignored, as they are now; unchanged ones keep their time, so that builds are short."""
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=TOP, capture_output=True, check=True)
+    wanted = {name for name in names.stdout.decode().split("\0") if name and (TOP / name).is_file()}
+    for name in wanted:
+        source, target = TOP / name, TREE / name
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            shutil.copymode(source, target)
+    for target in [p for p in TREE.rglob("*") if p.is_file()]:
+        if target.relative_to(TREE).as_posix() not in wanted:
+            target.unlink()
+
+
+class Mutant:
+    def __init__(self, path):
+        self.path = path
+        self.name = path.stem
+        self.fields = {}
+        for line in path.read_text().splitlines():
+            if line.startswith(("diff ", "--- ")):
+                break
+            key, colon, value = line.partition(":")
+            if colon:
+                self.fields[key.strip()] = value.strip()
+
+    def check(self):
+        command = self.fields["check"].replace("@B@", str(BUILD)).replace("@S@", str(TREE))
+        env = dict(os.environ, HOLDFAST_SOURCE=str(TREE), HOLDFAST_BIN=str(BUILD / "bin"))
+        if os.access("/dev/shm", os.W_OK):
+            env["TMPDIR"] = "/dev/shm"
+        try:
+            return run(shlex.split(command), cwd=WORK, timeout=CHECK_S, env=env)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, f"no end within {CHECK_S} s")
+
+    def build(self):
+        return run(["nice", "cmake", "--build", str(BUILD), "--target", *self.fields["build"].split()])
+
+    def patch(self, *options):
+        return run(["patch", "-p1", "-s", "--no-backup-if-mismatch", *options, "-i", str(self.path)], cwd=TREE)
+
+
+def tell(name, what, output=""):
+    print(f"{name}: {what}")
+    for line in output.splitlines()[-12:]:
+        print(f"    {line}")
+
+
+def sound_checks(mutants):
+    """The checks that pass on the tree as it is: only these can say anything. Each command runs once."""
+    targets = sorted({t for m in mutants for t in m.fields["build"].split()})
+    built = run(["nice", "cmake", "--build", str(BUILD), "--target", *targets])
+    if built.returncode != 0:
+        tell("canary", "the tree does not build", built.stdout)
+        return None
+    sound = {}
+    for mutant in mutants:
+        command = mutant.fields["check"]
+        if command not in sound:
+            done = mutant.check()
+            sound[command] = done.returncode == 0
+            if done.returncode != 0:
+                tell(mutant.name, f"its check fails although nothing is broken: {command}", done.stdout)
+    return sound
+
+
+def is_caught(mutant):
+    applied = mutant.patch()
+    if applied.returncode != 0:
+        tell(mutant.name, "the patch does not apply any more", applied.stdout)
+        copy_tree()
+        return False
+    built = mutant.build()
+    caught = False
+    if built.returncode != 0:
+        tell(mutant.name, "does not build", built.stdout)
+    else:
+        done = mutant.check()
+        caught = done.returncode != 0
+        if not caught:
+            tell(mutant.name, f"SILENT: {mutant.fields['check']} passed although: {mutant.fields['what']}", done.stdout)
+    mutant.patch("-R")
+    return caught
+
+
+def main():
+    words = sys.argv[1:]
+    mutants = [Mutant(p) for p in sorted((pathlib.Path(__file__).parent / "mutants").glob("*.patch"))]
+    mutants = [m for m in mutants if not words or any(w in m.name for w in words)]
+    for mutant in mutants:
+        missing = {"what", "build", "check"} - set(mutant.fields)
+        if missing:
+            tell(mutant.name, f"says no {', '.join(sorted(missing))}")
+            return 1
+    TREE.mkdir(parents=True, exist_ok=True)
+    copy_tree()
+    configured = run(["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug"])
+    if configured.returncode != 0:
+        tell("canary", "cmake fails", configured.stdout)
+        print("0 passed, 1 failed, 0 skipped")
+        return 1
+    sound = sound_checks(mutants)
+    passed = failed = 0
+    for mutant in mutants:
+        if sound is not None and sound[mutant.fields["check"]] and is_caught(mutant):
+            print(f"{mutant.name}: caught ({mutant.fields['what']})")
+            passed += 1
+        else:
+            failed += 1
+    print(f"{passed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
