@@ -153,6 +153,7 @@ enum mqtt_result mqtt_decode(const struct mqtt_frame *frame,
     decode_body(&s, frame->flags, &packet);
     if (!mqtt_scan_done(&s)) {
         *fault = s.fault;
+        fault->version = packet.type == MQTT_CONNECT ? packet.connect.version : 0;
         return MQTT_REFUSED;
     }
     *out = packet;

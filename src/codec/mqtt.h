@@ -20,7 +20,8 @@ enum mqtt_result {
 /* What was wrong: the reason code for a DISCONNECT or CONNACK, and the clause in words. */
 struct mqtt_fault {
     enum mqtt_reason reason;
-    const char *clause; /* static */
+    const char *clause;        /* static */
+    enum mqtt_version version; /* of a refused CONNECT that said one, to answer in; otherwise 0 */
 };
 
 /* ---- frames ---- */
@@ -67,6 +68,14 @@ MUST_USE enum mqtt_result mqtt_encode(const struct mqtt_packet *packet,
                                       enum mqtt_version version,
                                       enum mqtt_sender sender,
                                       struct writer *w);
+
+/* A PUBACK as mqtt_encode makes it, without its checks: a gateway's most frequent words. 3.1.1 has
+ * no reasons. */
+enum { MQTT_PUBACK_MAX = 5 };
+void mqtt_puback_write(struct writer *w,
+                       enum mqtt_version version,
+                       uint16_t packet_id,
+                       uint8_t reason);
 
 /* ---- lists inside packets; `rest` begins as the packet's slice and is advanced; false at the end
  * ---- */

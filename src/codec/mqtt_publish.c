@@ -80,3 +80,15 @@ void mqtt_encode_ack(struct writer *w, enum mqtt_version version, const struct m
         }
     }
 }
+
+void mqtt_puback_write(struct writer *w,
+                       enum mqtt_version version,
+                       uint16_t packet_id,
+                       uint8_t reason)
+{
+    bool has_reason = version == MQTT_5_0 && reason != MQTT_SUCCESS;
+    uint8_t bytes[MQTT_PUBACK_MAX] = {
+        MQTT_PUBACK << 4, has_reason ? 3 : 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id, reason,
+    };
+    write_bytes(w, bytes, has_reason ? 5 : 4);
+}

@@ -11,8 +11,8 @@ static const char SHORT[] = "the packet ends inside a field (1.2)";
 void mqtt_scan_refuse(struct mqtt_scan *s, enum mqtt_reason reason, const char *clause)
 {
     if (s->fault.clause == NULL) {
-        s->fault = s->r.failed ? (struct mqtt_fault){MQTT_MALFORMED_PACKET, SHORT}
-                               : (struct mqtt_fault){reason, clause};
+        s->fault.reason = s->r.failed ? MQTT_MALFORMED_PACKET : reason;
+        s->fault.clause = s->r.failed ? SHORT : clause;
     }
     reader_fail(&s->r);
 }

@@ -9,18 +9,17 @@
 
 #include "base/slice.h"
 
-/* Everything that is bounded, with its default; zero takes the default. */
+/* Everything that is bounded; zero takes the default in brackets. */
 struct gateway_limits {
-    uint32_t connections_max; /* live TLS connections: 4,096 */
-    uint32_t handshakes_max;  /* in flight: 64 */
-    uint32_t packet_max;      /* bytes of one control packet: 128 KiB */
-    uint32_t
-        inflight_max; /* unacknowledged QoS 1 publishes of one connection (Receive Maximum): 64 */
-    uint32_t
-        keep_alive_max_s; /* a longer or no keep alive becomes this (Server Keep Alive): 1,200 */
-    uint32_t connect_ms;  /* from the handshake to a complete CONNECT: 10,000 */
-    uint64_t spool_segment_bytes; /* 16 MiB */
-    uint64_t spool_budget_bytes;  /* 2 GiB */
+    uint32_t connections_max;     /* live TLS connections [4,096] */
+    uint32_t handshakes_max;      /* in flight [64] */
+    uint32_t per_device_max;      /* sessions of one device [4] */
+    uint32_t packet_max;          /* bytes of one control packet, at most 256 KiB [128 KiB] */
+    uint32_t inflight_max;        /* unacknowledged publishes of a session, at most 65,535 [64] */
+    uint32_t keep_alive_max_s;    /* a longer keep alive, or none, becomes this [1,200] */
+    uint32_t connect_ms;          /* from the handshake to a whole CONNECT [10,000] */
+    uint64_t spool_segment_bytes; /* [16 MiB] */
+    uint64_t spool_budget_bytes;  /* [2 GiB] */
 };
 
 struct gateway_config {
@@ -33,21 +32,18 @@ struct gateway_config {
     const char *issuer_path;   /* PEM: the CAs that issue device certificates */
     const char *spool_dir;     /* made where it is missing */
     const char *metrics_path;  /* replaced about once a second; NULL: none */
-    const char *refusals_path; /* the last 256 refusals, one a line, replaced with the metrics;
-                                  NULL: none */
-    const char *reader_name;   /* whose acknowledged position frees the spool: "ingest" */
+    const char *refusals_path; /* the last 256 refusals, one a line, newest first; NULL: none */
     bool allow_3_1_1;
     struct gateway_limits limits;
 };
 
 /* How the role ended: the process's exit status. */
 enum gateway_exit {
-    GATEWAY_STOPPED =
-        0,              /* SIGTERM or SIGINT: every client was told, everything staged is durable */
-    GATEWAY_FAILED = 1, /* the machine refused: a message on stderr says what */
+    GATEWAY_STOPPED = 0,    /* SIGTERM, SIGINT: clients were told, all that was staged is durable */
+    GATEWAY_FAILED = 1,     /* the machine refused: a message on stderr says what */
     GATEWAY_BAD_CONFIG = 9, /* a file or address cannot be used; nothing was started */
     GATEWAY_STORAGE_FAILED =
-        74 /* a write or sync of the spool failed: stopped at once, nothing acknowledged */
+        74 /* the spool cannot be written: stopped at once, nothing acknowledged */
 };
 
 /*

@@ -1,0 +1,346 @@
+#include "role/gateway.h"
+
+#include "base/invariant.h"
+#include "codec/bus_record.h"
+#include "io/read_all.h"
+#include "role/gateway_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PEM_MAX = 65536, PACKET_LIMIT = BUS_RECORD_PAYLOAD_MAX, HANDSHAKE_MS = 10000 };
+
+void gateway_fail(struct gateway *g, enum gateway_exit code, const char *what, const char *why)
+{
+    if (g->exit_code == 0) {
+        g->exit_code = code;
+        (void)fprintf(stderr, "gateway %s stops: %s: %s\n", g->config->name, what, why);
+        port_stop(g->port);
+    }
+}
+
+/* ---- events ---- */
+
+static void on_refused(struct gateway *g, const struct port_event *ev)
+{
+    struct port_peer peer = {.address = "-"};
+    if (ev->conn != NULL) {
+        port_conn_peer(ev->conn, &peer);
+    }
+    enum gw_gate gate = ev->refused.reason == PORT_CLOSE_TIMEOUT ? GW_GATE_TIMEOUT : GW_GATE_TLS;
+    gw_refusals_add(&g->refusals, port_wall_ms(g->port, NULL), gate, MQTT_UNSPECIFIED_ERROR,
+                    ev->refused.detail, peer.address, NULL);
+}
+
+static void on_tick(struct gateway *g)
+{
+    uint64_t now_ms = port_now_ms(g->port);
+    for (uint32_t i = 0; i < g->limits.connections_max && g->open_count > 0; i++) {
+        struct gateway_conn *c = &g->conns[i];
+        if (c->port != NULL && !c->is_closing && now_ms >= gw_session_due_ms(&c->session)) {
+            gateway_conn_feed(g, c, (struct gw_event){.kind = GW_TICK, .now_ms = now_ms});
+        }
+    }
+    if (now_ms >= g->report_due_ms && g->exit_code == 0) {
+        g->report_due_ms = now_ms + GATEWAY_REPORT_MS;
+        gateway_retain(g);
+        gateway_report(g);
+    }
+    gateway_has_room(g);
+    port_wake_at(g->wake, now_ms + GATEWAY_TICK_MS);
+}
+
+static void on_terminate(struct gateway *g)
+{
+    g->is_stopping = true;
+    for (size_t i = 0; i < g->config->listen_count; i++) {
+        if (g->listeners[i] != NULL) {
+            port_listener_close(g->listeners[i]);
+            g->listeners[i] = NULL;
+        }
+    }
+    for (uint32_t i = 0; i < g->limits.connections_max; i++) {
+        struct gateway_conn *c = &g->conns[i];
+        if (c->port != NULL && !c->is_closing) {
+            c->is_paused = true; /* what was taken is still made durable and acknowledged */
+            port_pause(c->port);
+        }
+    }
+}
+
+/* Once all that was taken is durable and acknowledged: say goodbye; once all are gone: stop. */
+static void go_on_stopping(struct gateway *g)
+{
+    if (bus_staged(g->bus) != bus_durable(g->bus)) {
+        return;
+    }
+    if (!g->told_to_stop) {
+        g->told_to_stop = true;
+        struct gw_event ev = {.kind = GW_STOPPING, .now_ms = port_now_ms(g->port)};
+        for (uint32_t i = 0; i < g->limits.connections_max; i++) {
+            if (g->conns[i].port != NULL && !g->conns[i].is_closing) {
+                gateway_conn_feed(g, &g->conns[i], ev);
+            }
+        }
+        gateway_flush(g);
+    } else if (g->open_count == 0) {
+        port_stop(g->port);
+    }
+}
+
+static void on_turn_ended(struct gateway *g)
+{
+    gateway_flush(g);
+    if (g->is_stopping && g->exit_code == 0) {
+        go_on_stopping(g);
+    }
+}
+
+static void on_event(void *role, const struct port_event *ev)
+{
+    struct gateway *g = role;
+    struct gateway_conn *c = ev->user;
+    if (g->exit_code != 0 || g->bus == NULL) {
+        return; /* failed, or not yet begun: nothing is answered any more */
+    }
+    switch (ev->kind) {
+    case PORT_ACCEPTED: gateway_conn_accepted(g, ev->conn); return;
+    case PORT_REFUSED: on_refused(g, ev); return;
+    case PORT_RECEIVED: gateway_conn_received(g, c, ev->received.bytes); return;
+    case PORT_CLOSED:
+        if (c != NULL) {
+            gateway_conn_closed(g, c);
+        }
+        return;
+    case PORT_WOKE: on_tick(g); return;
+    case PORT_SYNCED: gateway_synced(g, ev->synced.result); return;
+    case PORT_TERMINATE: on_terminate(g); return;
+    case PORT_TURN_ENDED: on_turn_ended(g); return;
+    case PORT_CONNECTED:
+    case PORT_DRAINED:
+    case PORT_CHANGED:
+    case PORT_EXITED: return;
+    }
+    UNREACHABLE();
+}
+
+/* ---- start ---- */
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static struct gateway_limits complete(const struct gateway_limits *l)
+{
+    return (struct gateway_limits){
+        .connections_max = or_default(l->connections_max, 4096),
+        .handshakes_max = or_default(l->handshakes_max, 64),
+        .per_device_max = or_default(l->per_device_max, 4),
+        .packet_max = or_default(l->packet_max, 128 * 1024),
+        .inflight_max = or_default(l->inflight_max, 64),
+        .keep_alive_max_s = or_default(l->keep_alive_max_s, 1200),
+        .connect_ms = or_default(l->connect_ms, 10000),
+        .spool_segment_bytes = l->spool_segment_bytes != 0 ? l->spool_segment_bytes : 16 << 20,
+        .spool_budget_bytes =
+            l->spool_budget_bytes != 0 ? l->spool_budget_bytes : UINT64_C(2) << 30,
+    };
+}
+
+static int bad_config(const struct gateway_config *config, const char *what, const char *why)
+{
+    (void)fprintf(stderr, "gateway %s was not started: %s: %s\n", config->name, what, why);
+    return GATEWAY_BAD_CONFIG;
+}
+
+static int check_limits(const struct gateway *g)
+{
+    const struct gateway_limits *l = &g->limits;
+    if (g->config->listen_count == 0 || g->config->listen_count > GATEWAY_LISTEN_MAX) {
+        return bad_config(g->config, "listen", "1 to 8 addresses are needed");
+    }
+    if (l->packet_max > PACKET_LIMIT) {
+        return bad_config(g->config, "packet_max", "more than 256 KiB");
+    }
+    if (l->inflight_max > GW_INFLIGHT_CAP || l->keep_alive_max_s > UINT16_MAX) {
+        return bad_config(g->config, "inflight_max, keep_alive_max", "more than 65,535");
+    }
+    return 0;
+}
+
+static void *alloc(size_t count, size_t size)
+{
+    void *at = calloc(count, size);
+    INVARIANT(at != NULL);
+    return at;
+}
+
+static void make_places(struct gateway *g)
+{
+    uint32_t count = g->limits.connections_max;
+    uint32_t cap = 16;
+    while (cap / 8 * 7 < count) {
+        cap *= 2;
+    }
+    uint64_t seed = 0;
+    port_entropy(g->port, &seed, sizeof seed);
+    g->conns = alloc(count, sizeof *g->conns);
+    g->pendings = alloc((size_t)count * g->limits.inflight_max, sizeof *g->pendings);
+    g->slots = alloc((size_t)cap * 2, sizeof *g->slots);
+    gw_registry_init(&g->registry, g->slots, g->slots + cap, cap, count, g->limits.per_device_max,
+                     seed);
+    for (uint32_t i = 0; i < count; i++) {
+        g->conns[i].index = i;
+        g->conns[i].next = i + 1 < count ? i + 1 : GATEWAY_NONE;
+    }
+    g->free_head = 0;
+    g->waiting_head = GATEWAY_NONE;
+    g->displaced = GATEWAY_NONE;
+    g->record_cap = (size_t)g->limits.packet_max + BUS_RECORD_OVERHEAD;
+    g->record = alloc(g->record_cap, 1);
+    g->session_limits = (struct gw_limits){
+        .packet_max = g->limits.packet_max,
+        .inflight_max = g->limits.inflight_max,
+        .keep_alive_max_s = g->limits.keep_alive_max_s,
+        .connect_ms = g->limits.connect_ms,
+        .allow_3_1_1 = g->config->allow_3_1_1,
+    };
+}
+
+static int read_pem(struct gateway *g, const char *path, uint8_t *to, struct slice *out)
+{
+    size_t len = 0;
+    if (port_file_read_all(g->port, path, to, PEM_MAX, &len) != PORT_OK) {
+        return bad_config(g->config, path, "cannot be read");
+    }
+    *out = slice_of(to, len);
+    return 0;
+}
+
+static int open_tls(struct gateway *g)
+{
+    uint8_t *pem = alloc(3, PEM_MAX);
+    struct port_tls_config config = {.anchors_count = 1, .is_server = true, .require_peer = true};
+    struct port_why why = {0};
+    int failed = read_pem(g, g->config->certificate_path, pem, &config.certificate_pem);
+    if (failed == 0) {
+        failed = read_pem(g, g->config->key_path, pem + PEM_MAX, &config.key_pem);
+    }
+    if (failed == 0) {
+        failed = read_pem(g, g->config->issuer_path, pem + 2 * PEM_MAX, &config.anchors[0].pem);
+    }
+    if (failed == 0 && port_tls_make(g->port, &config, &g->tls, &why) != PORT_OK) {
+        failed = bad_config(g->config, "certificate, key and issuer", why.text);
+    }
+    wipe(pem, (size_t)3 * PEM_MAX);
+    free(pem);
+    return failed;
+}
+
+static int open_spool(struct gateway *g)
+{
+    uint64_t half = g->limits.spool_segment_bytes / 2;
+    struct bus_limits limits = {
+        .segment_bytes = g->limits.spool_segment_bytes,
+        .budget_bytes = g->limits.spool_budget_bytes,
+        .record_max = g->record_cap,
+        .batch_max = half < GATEWAY_BATCH_MAX ? (size_t)half : GATEWAY_BATCH_MAX,
+    };
+    struct port_why why = {0};
+    if (port_dir_make(g->port, g->config->spool_dir) != PORT_OK) {
+        return bad_config(g->config, g->config->spool_dir, "cannot be made");
+    }
+    switch (bus_writer_open(g->port, g->config->spool_dir, &limits, &g->bus, &why)) {
+    case BUS_OK: return 0;
+    case BUS_BROKEN:
+        (void)fprintf(stderr, "gateway %s was not started: %s\n", g->config->name, why.text);
+        return GATEWAY_STORAGE_FAILED;
+    case BUS_FULL:
+    case BUS_TOO_LONG:
+    case BUS_END:
+    case BUS_GONE: break;
+    }
+    return bad_config(g->config, g->config->spool_dir, why.text);
+}
+
+static int open_listeners(struct gateway *g)
+{
+    struct port_listen_options options = {
+        .receive_cap = g->limits.packet_max,
+        .send_cap = GATEWAY_OUT_CAP,
+        .handshakes_max = g->limits.handshakes_max,
+        .connections_max = g->limits.connections_max,
+        .handshake_ms = HANDSHAKE_MS,
+    };
+    for (size_t i = 0; i < g->config->listen_count; i++) {
+        const char *address = g->config->listen[i];
+        struct port_why why = {0};
+        if (port_listen(g->port, address, g->tls, &options, NULL, &g->listeners[i], &why)
+            != PORT_OK) {
+            return bad_config(g->config, address, why.text);
+        }
+    }
+    for (size_t i = 0; i < g->config->listen_count; i++) {
+        const char *address = g->config->listen[i];
+        const char *colon = strrchr(address, ':');
+        int host_len = colon != NULL ? (int)(colon - address) : (int)strlen(address);
+        (void)printf("gateway %s listens on %.*s:%u\n", g->config->name, host_len, address,
+                     (unsigned)port_listener_port(g->listeners[i]));
+    }
+    (void)fflush(stdout);
+    return 0;
+}
+
+static int open_all(struct gateway *g)
+{
+    int failed = check_limits(g);
+    if (failed == 0) {
+        make_places(g);
+        failed = open_tls(g);
+    }
+    if (failed == 0) {
+        failed = open_spool(g);
+    }
+    if (failed == 0) {
+        failed = open_listeners(g);
+    }
+    return failed;
+}
+
+static void close_all(struct gateway *g)
+{
+    if (g->bus != NULL && g->exit_code == 0) {
+        gateway_report(g);
+    }
+    port_tls_free(g->tls);
+    if (g->bus != NULL) {
+        bus_writer_close(g->bus);
+        g->bus = NULL;
+    }
+    port_close_all(g->port);
+    free(g->record);
+    free(g->slots);
+    free(g->pendings);
+    free(g->conns);
+    free(g);
+}
+
+int gateway_run(const struct gateway_config *config)
+{
+    struct gateway *g = alloc(1, sizeof *g);
+    g->config = config;
+    g->limits = complete(&config->limits);
+    g->port = port_open(on_event, g);
+    INVARIANT(g->port != NULL);
+    int code = open_all(g);
+    if (code == 0) {
+        g->wake = port_wake_new(g->port, NULL);
+        port_wake_at(g->wake, port_now_ms(g->port));
+        port_run(g->port);
+        code = g->exit_code;
+    }
+    g->exit_code = code;
+    close_all(g);
+    return code;
+}

@@ -1,0 +1,100 @@
+/* What the files of the gateway role share. */
+#ifndef ROLE_GATEWAY_INSIDE_H
+#define ROLE_GATEWAY_INSIDE_H
+
+#include "codec/bus_record.h"
+#include "core/gateway/refusals.h"
+#include "core/gateway/registry.h"
+#include "core/gateway/session.h"
+#include "io/bus.h"
+#include "io/port.h"
+#include "role/gateway.h"
+#include "role/metrics.h"
+
+enum {
+    GATEWAY_LISTEN_MAX = 8,
+    GATEWAY_OUT_CAP = 65536, /* bytes of unsent answers to one client; also of one encoded answer */
+    GATEWAY_TICK_MS = 250,   /* how often deadlines are looked at */
+    GATEWAY_REPORT_MS = 1000, /* metrics, refusals, retention */
+    GATEWAY_REPORT_CAP = 131072,
+    GATEWAY_BATCH_MAX = 4 << 20, /* bytes of records for one write */
+    GATEWAY_NONE = UINT32_MAX
+};
+
+struct gateway_conn {
+    struct port_conn *port; /* NULL: this place is free */
+    uint32_t index;
+    uint32_t next;   /* free list, or list of those with unacknowledged messages */
+    bool is_waiting; /* on that list */
+    bool is_paused;
+    bool is_closing; /* nothing of its input is looked at any more */
+    bool is_entered; /* in the registry */
+    struct gw_session session;
+    struct digest fingerprint;
+    struct digest exporter;
+    char address[GW_ADDRESS_MAX];
+};
+
+struct gateway_counts {
+    uint64_t connections, sessions_begun;
+    uint64_t messages[2]; /* by QoS */
+    uint64_t message_bytes;
+    uint64_t acks, acks_refusing;
+    uint64_t stalls, commits, records_dropped; /* links that found no room in the spool */
+    uint64_t ends[GW_END_COUNT];
+};
+
+struct gateway {
+    const struct gateway_config *config;
+    struct gateway_limits limits;
+    struct gw_limits session_limits;
+    struct port *port;
+    struct port_tls *tls;
+    struct port_listener *listeners[GATEWAY_LISTEN_MAX];
+    struct port_wake *wake;
+    struct bus_writer *bus;
+    struct gateway_conn *conns;
+    struct gw_pending *pendings; /* limits.inflight_max for each connection */
+    struct table_slot *slots;    /* of the registry's two tables */
+    struct gw_registry registry;
+    struct gw_refusals refusals;
+    struct gateway_counts counts;
+    struct metrics_histogram commit_time;
+    uint64_t commit_began_us; /* 0: no sync is under way */
+    uint64_t number;          /* of the newest connection */
+    uint64_t report_due_ms;
+    uint32_t free_head, waiting_head;
+    uint32_t open_count, stalled_count;
+    uint32_t displaced; /* a session that has just been taken over, GATEWAY_NONE: none */
+    bool is_stopping, told_to_stop;
+    int exit_code; /* of a failure; 0 while there is none */
+    uint8_t *record;
+    size_t record_cap;
+    uint8_t out[GATEWAY_OUT_CAP];
+    uint8_t report[GATEWAY_REPORT_CAP];
+};
+
+/* gateway.c */
+void gateway_fail(struct gateway *g, enum gateway_exit code, const char *what, const char *why);
+
+/* gateway_conn.c */
+void gateway_conn_accepted(struct gateway *g, struct port_conn *port);
+void gateway_conn_received(struct gateway *g, struct gateway_conn *c, struct slice bytes);
+void gateway_conn_closed(struct gateway *g, struct gateway_conn *c);
+void gateway_conn_feed(struct gateway *g, struct gateway_conn *c, struct gw_event ev);
+void gateway_conn_refuse(struct gateway *g,
+                         struct gateway_conn *c,
+                         enum gw_gate gate,
+                         struct mqtt_fault fault);
+
+/* gateway_spool.c */
+enum bus_result gateway_stage(struct gateway *g, struct bus_record *record, bus_position *position);
+void gateway_flush(struct gateway *g);
+void gateway_synced(struct gateway *g, enum port_result result);
+void gateway_retain(struct gateway *g);
+void gateway_has_room(struct gateway *g);
+
+/* gateway_report.c */
+void gateway_report(struct gateway *g);
+
+#endif

@@ -1,0 +1,105 @@
+/* What an operator can see of a gateway: its metrics and its refusals, as files. */
+#include "base/invariant.h"
+#include "role/gateway_inside.h"
+
+static void write_flow(struct gateway *g, struct writer *w)
+{
+    const struct gateway_counts *n = &g->counts;
+    metrics_name(w, "holdfast_gateway_connections", "gauge", "Open connections.");
+    metrics_value(w, "holdfast_gateway_connections", NULL, g->open_count);
+    metrics_name(w, "holdfast_gateway_sessions", "gauge", "Live MQTT sessions.");
+    metrics_value(w, "holdfast_gateway_sessions", NULL, gw_registry_count(&g->registry));
+    metrics_name(w, "holdfast_gateway_devices", "gauge", "Devices with a session.");
+    metrics_value(w, "holdfast_gateway_devices", NULL, gw_registry_device_count(&g->registry));
+    metrics_name(w, "holdfast_gateway_connections_total", "counter",
+                 "Connections that got through TLS.");
+    metrics_value(w, "holdfast_gateway_connections_total", NULL, n->connections);
+    metrics_name(w, "holdfast_gateway_sessions_total", "counter", "Sessions that began.");
+    metrics_value(w, "holdfast_gateway_sessions_total", NULL, n->sessions_begun);
+    metrics_name(w, "holdfast_gateway_messages_total", "counter", "Messages taken into the spool.");
+    metrics_value(w, "holdfast_gateway_messages_total", "qos=\"0\"", n->messages[0]);
+    metrics_value(w, "holdfast_gateway_messages_total", "qos=\"1\"", n->messages[1]);
+    metrics_name(w, "holdfast_gateway_message_bytes_total", "counter",
+                 "Payload bytes of these messages.");
+    metrics_value(w, "holdfast_gateway_message_bytes_total", NULL, n->message_bytes);
+    metrics_name(w, "holdfast_gateway_acks_total", "counter",
+                 "PUBACKs, after the message was durable or refused.");
+    metrics_value(w, "holdfast_gateway_acks_total", "outcome=\"stored\"",
+                  n->acks - n->acks_refusing);
+    metrics_value(w, "holdfast_gateway_acks_total", "outcome=\"refused\"", n->acks_refusing);
+    metrics_name(w, "holdfast_gateway_session_ends_total", "counter",
+                 "Sessions that ended, by cause.");
+    for (int i = 0; i < GW_END_COUNT; i++) {
+        metrics_labelled(w, "holdfast_gateway_session_ends_total", "cause",
+                         slice_text(gw_end_name((enum gw_end)i)), n->ends[i]);
+    }
+}
+
+static void write_spool(struct gateway *g, struct writer *w)
+{
+    bus_position acked = bus_acked(g->bus);
+    metrics_name(w, "holdfast_gateway_commits_total", "counter", "Group commits of the spool.");
+    metrics_value(w, "holdfast_gateway_commits_total", NULL, g->counts.commits);
+    metrics_histogram_write(w, "holdfast_gateway_commit_seconds",
+                            "From a batch's write to its sync's end.", &g->commit_time);
+    metrics_name(w, "holdfast_gateway_spool_bytes", "gauge", "Bytes of the spool on disk.");
+    metrics_value(w, "holdfast_gateway_spool_bytes", NULL, bus_bytes_on_disk(g->bus));
+    metrics_name(w, "holdfast_gateway_spool_unread_bytes", "gauge",
+                 "Durable bytes that ingest has not applied.");
+    metrics_value(w, "holdfast_gateway_spool_unread_bytes", NULL,
+                  bus_durable(g->bus) > acked ? bus_durable(g->bus) - acked : 0);
+    metrics_name(w, "holdfast_gateway_stalls_total", "counter",
+                 "Times a client had to wait to be read.");
+    metrics_value(w, "holdfast_gateway_stalls_total", NULL, g->counts.stalls);
+    metrics_name(w, "holdfast_gateway_links_dropped_total", "counter",
+                 "Ends of links that found no room in the spool.");
+    metrics_value(w, "holdfast_gateway_links_dropped_total", NULL, g->counts.records_dropped);
+}
+
+static void write_refused(const struct gw_refusals *r,
+                          struct writer *w,
+                          enum gw_gate gate,
+                          enum mqtt_reason reason)
+{
+    uint8_t name[64];
+    struct writer n = writer_over(name, sizeof name);
+    gw_refusal_write_name(&n, gate, reason);
+    uint64_t count = gate == GW_GATE_MQTT ? r->by_reason[(uint8_t)reason] : r->by_gate[gate];
+    metrics_labelled(w, "holdfast_gateway_refusals_total", "reason", writer_slice(&n), count);
+}
+
+static void write_refusals(const struct gw_refusals *r, struct writer *w)
+{
+    metrics_name(w, "holdfast_gateway_refusals_total", "counter", "What was refused, by reason.");
+    for (int gate = 0; gate < GW_GATE_MQTT; gate++) {
+        write_refused(r, w, (enum gw_gate)gate, MQTT_SUCCESS);
+    }
+    for (unsigned code = 0; code < GW_REASON_COUNT; code++) {
+        enum mqtt_reason reason;
+        if (code >= MQTT_UNSPECIFIED_ERROR && mqtt_reason_from_wire((uint8_t)code, &reason)) {
+            write_refused(r, w, GW_GATE_MQTT, reason);
+        }
+    }
+}
+
+void gateway_report(struct gateway *g)
+{
+    struct writer w = writer_over(g->report, sizeof g->report);
+    if (g->config->metrics_path != NULL) {
+        write_flow(g, &w);
+        write_spool(g, &w);
+        write_refusals(&g->refusals, &w);
+        metrics_invariants(&w);
+        (void)HOLDS(writer_ok(&w));
+        (void)metrics_replace(g->port, g->config->metrics_path, writer_slice(&w));
+    }
+    if (g->config->refusals_path != NULL) {
+        writer_reset(&w);
+        const struct gw_refusal *refusal;
+        for (uint32_t i = 0; (refusal = gw_refusals_newest(&g->refusals, i)) != NULL; i++) {
+            gw_refusal_write(&w, refusal);
+        }
+        (void)HOLDS(writer_ok(&w));
+        (void)metrics_replace(g->port, g->config->refusals_path, writer_slice(&w));
+    }
+}

@@ -1,0 +1,144 @@
+#include "role/metrics.h"
+
+#include "base/invariant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_CAP = 1024 };
+
+static const uint32_t bounds_us[METRICS_BUCKETS] = {
+    100,   200,    500,    1000,   2000,    5000,    10000,   20000,
+    50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000,
+};
+
+void metrics_name(struct writer *w, const char *name, const char *type, const char *help)
+{
+    const char *const parts[] = {"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        write_text(w, parts[i]);
+    }
+}
+
+void metrics_value(struct writer *w, const char *name, const char *labels, uint64_t value)
+{
+    write_text(w, name);
+    if (labels != NULL) {
+        write_text(w, "{");
+        write_text(w, labels);
+        write_text(w, "}");
+    }
+    write_text(w, " ");
+    write_decimal(w, value);
+    write_text(w, "\n");
+}
+
+void metrics_labelled(
+    struct writer *w, const char *name, const char *label, struct slice text, uint64_t value)
+{
+    write_text(w, name);
+    write_text(w, "{");
+    write_text(w, label);
+    write_text(w, "=\"");
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.at[i];
+        if (c == '"' || c == '\\' || c == '\n') {
+            write_u8(w, '\\');
+        }
+        write_u8(w, c == '\n' ? 'n' : c);
+    }
+    write_text(w, "\"} ");
+    write_decimal(w, value);
+    write_text(w, "\n");
+}
+
+void metrics_observe(struct metrics_histogram *h, uint64_t us)
+{
+    size_t i = 0;
+    while (i < METRICS_BUCKETS && us > bounds_us[i]) {
+        i++;
+    }
+    h->buckets[i]++;
+    h->count++;
+    h->sum_us += us;
+}
+
+/* Microseconds as seconds, without floating point: "0.000100". */
+static void write_seconds(struct writer *w, uint64_t us)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%llu.%06llu", (unsigned long long)(us / 1000000),
+                   (unsigned long long)(us % 1000000));
+    write_text(w, text);
+}
+
+void metrics_histogram_write(struct writer *w,
+                             const char *name,
+                             const char *help,
+                             const struct metrics_histogram *h)
+{
+    metrics_name(w, name, "histogram", help);
+    uint64_t sum = 0;
+    for (size_t i = 0; i <= METRICS_BUCKETS; i++) {
+        sum += h->buckets[i];
+        write_text(w, name);
+        write_text(w, "_bucket{le=\"");
+        if (i < METRICS_BUCKETS) {
+            write_seconds(w, bounds_us[i]);
+        } else {
+            write_text(w, "+Inf");
+        }
+        write_text(w, "\"} ");
+        write_decimal(w, sum);
+        write_text(w, "\n");
+    }
+    write_text(w, name);
+    write_text(w, "_sum ");
+    write_seconds(w, h->sum_us);
+    write_text(w, "\n");
+    write_text(w, name);
+    write_text(w, "_count ");
+    write_decimal(w, h->count);
+    write_text(w, "\n");
+}
+
+void metrics_invariants(struct writer *w)
+{
+    static const char evaluations[] = "holdfast_invariant_evaluations_total";
+    static const char violations[] = "holdfast_invariant_violations_total";
+    static const char breaches[] = "holdfast_invariant_breaches_total";
+    metrics_name(w, evaluations, "counter", "How often each promise was looked at.");
+    for (int i = 0; i < PROMISE_COUNT; i++) {
+        enum promise which = (enum promise)i;
+        metrics_labelled(w, evaluations, "name", slice_text(promise_name(which)),
+                         promise_evaluations(which));
+    }
+    metrics_name(w, violations, "counter", "How often each promise did not hold.");
+    for (int i = 0; i < PROMISE_COUNT; i++) {
+        enum promise which = (enum promise)i;
+        metrics_labelled(w, violations, "name", slice_text(promise_name(which)),
+                         promise_violations(which));
+    }
+    metrics_name(w, breaches, "counter", "Invariants that did not hold.");
+    metrics_value(w, breaches, NULL, invariant_breaches());
+}
+
+enum port_result metrics_replace(struct port *port, const char *path, struct slice text)
+{
+    char fresh[PATH_CAP];
+    int len = snprintf(fresh, sizeof fresh, "%s.new", path);
+    if (len < 0 || (size_t)len >= sizeof fresh) {
+        return PORT_BAD;
+    }
+    struct port_file *file = NULL;
+    enum port_result result = port_file_open(port, fresh, PORT_WRITE | PORT_CREATE, &file);
+    if (result != PORT_OK) {
+        return result;
+    }
+    result = port_file_truncate(file, 0);
+    if (result == PORT_OK) {
+        result = port_file_write(file, 0, text);
+    }
+    port_file_close(file);
+    return result == PORT_OK ? port_rename(port, fresh, path) : result;
+}
