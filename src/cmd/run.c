@@ -109,7 +109,6 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
         .certificate_path = path_in(c, "pki/gateway.pem"),
         .key_path = path_in(c, "pki/gateway.key"),
         .issuer_path = path_in(c, "pki/issuer.pem"),
-        .reader_name = "ingest",
         .allow_3_1_1 = allow_3_1_1,
         .limits = {.connections_max = (uint32_t)g->connections_max,
                    .handshakes_max = (uint32_t)g->handshakes_max,
