@@ -1,0 +1,118 @@
+/* What the files of io/sim share. */
+#ifndef IO_SIM_INSIDE_H
+#define IO_SIM_INSIDE_H
+
+#include "base/invariant.h"
+#include "base/rng.h"
+#include "io/sim/sim.h"
+
+enum sim_happening {
+    SIM_TURN, /* a new process has its first turn */
+    SIM_WAKE,
+    SIM_SYNCED,
+    SIM_CHANGED,
+    SIM_NET /* net.c knows what */
+};
+
+/* A thing that will happen. Names its object by number: it may be gone by then. */
+struct happening {
+    uint64_t at_us;
+    uint64_t order;
+    enum sim_happening kind;
+    uint64_t port;   /* id */
+    uint64_t object; /* id within the port */
+    uint64_t detail;
+};
+
+struct fault {
+    uint64_t countdown; /* 0: none */
+    enum port_result result;
+    bool forever;
+};
+
+struct machine {
+    struct machine *next;
+    char name[SIM_NAME_MAX];
+    struct sim_disk *disk;
+    struct fault faults[SIM_CALL_COUNT];
+    uint64_t sync_us;
+    uint64_t boot_us;
+    int64_t clock_offset_ms;
+    enum time_quality quality;
+};
+
+struct sim_world {
+    struct rng chance;
+    uint64_t now_us;
+    uint64_t order, ids, hash, turns;
+    struct happening *heap;
+    size_t heap_count, heap_cap;
+    struct machine *machines;
+    struct port *ports;
+    struct port *running; /* whose handler is being called */
+    struct sim_net *net;
+};
+
+struct port_wake {
+    struct port *port;
+    struct port_wake *next;
+    uint64_t id;
+    uint64_t arming; /* rises with each port_wake_at: only the last counts */
+    void *user;
+};
+
+struct port_file {
+    struct port *port;
+    struct port_file *next;
+    uint64_t id;
+    struct sim_inode *inode;
+    unsigned flags;
+    bool syncing;
+    uint64_t mark;
+    void *sync_user;
+};
+
+struct port_watch {
+    struct port *port;
+    struct port_watch *next;
+    uint64_t id;
+    char path[SIM_PATH_MAX];
+    struct sim_inode *inode; /* that the path named when last looked at; only compared */
+    bool due;
+    void *user;
+};
+
+struct port {
+    struct sim_world *world;
+    struct machine *machine;
+    struct port *next;
+    uint64_t id;
+    port_handler *handler;
+    void *role;
+    bool stopping;
+    bool owns_world;
+    struct port_wake *wakes;
+    struct port_file *files;
+    struct port_watch *watches;
+};
+
+void *sim_alloc(size_t len); /* zeroed */
+struct machine *sim_machine(struct sim_world *world, const char *name);
+void sim_happen(
+    struct port *port, uint64_t in_us, enum sim_happening kind, uint64_t object, uint64_t detail);
+void sim_tell(struct port *port, const struct port_event *ev);
+void sim_why(struct port_why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* files.c */
+void files_synced(struct port *port, uint64_t file);
+void files_changed(struct port *port, uint64_t watch);
+void files_close_all(struct port *port);
+
+/* net.c */
+struct sim_net *net_new(void);
+void net_free(struct sim_net *net);
+void net_happened(struct port *port, const struct happening *what);
+void net_turn_ended(struct port *port);
+void net_close_all(struct port *port); /* as a kill does */
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * A world to run roles in: machines with disks, processes with ports, a network and a clock, all in
+ * one thread of virtual time. One seed decides everything that chance decides; the same seed and
+ * the same calls give the same sim_hash. Link port_sim instead of port_posix.
+ *
+ * A process is a struct port. port_run runs the world until that port stops or nothing would ever
+ * happen again; sim_run_until runs it for all. port_open gives a process on a machine of a world of
+ * its own, so that code that knows nothing of simulation runs here as well. Nothing costs time but
+ * what says so: the network, syncs.
+ *
+ * Chains are verified by nobody here: a certificate is its text, and an anchor set accepts a chain
+ * whose last line names it (see sim_certificate). No programs can be started: port_spawn is
+ * PORT_BAD.
+ */
+#ifndef IO_SIM_SIM_H
+#define IO_SIM_SIM_H
+
+#include "io/port.h"
+#include "io/sim/disk.h"
+
+struct sim_world;
+
+enum { SIM_NAME_MAX = 32 }; /* bytes of a machine's name */
+
+struct sim_world *sim_open(uint64_t seed);
+void sim_close(struct sim_world *world); /* with all ports in it; no event is told any more */
+
+/* Starts a process on the machine, which comes into being at its first mention. */
+struct port *sim_start(struct sim_world *world,
+                       const char *machine,
+                       port_handler *handler,
+                       void *role);
+
+/* kill -9: the process is gone within the call, its connections are reset, its files are as it left
+ * them. The role must not touch any handle again. Not from within an event of the same port. */
+void sim_kill(struct port *port);
+
+/* All processes of the machine are killed and its disk forgets, by chance, what was not synced. */
+void sim_power_cut(struct sim_world *world, const char *machine);
+
+/* Has the process called port_stop? It is told nothing more, but lives until sim_kill or
+ * port_close_all. */
+bool sim_has_stopped(const struct port *port);
+
+/* Tells all that happens until then; the clock ends there. False: nothing is left that could ever
+ * happen. */
+bool sim_run_until(struct sim_world *world, uint64_t now_ms);
+bool sim_run_for(struct sim_world *world, uint64_t ms);
+
+/* Runs on until the condition holds after a turn; false where it does not within `ms`. */
+bool sim_run_while_not(struct sim_world *world,
+                       bool (*holds)(void *context),
+                       void *context,
+                       uint64_t ms);
+uint64_t sim_now_ms(const struct sim_world *world);
+
+/* Every event told so far: time, process, kind, contents. */
+uint64_t sim_hash(const struct sim_world *world);
+uint64_t sim_turns(const struct sim_world *world);
+
+/* ---- clocks ---- */
+
+/* The machine's wall clock is the world's plus `offset_ms`. Its port_now_ms counts from its last
+ * power cut. */
+void sim_set_clock(struct sim_world *world,
+                   const char *machine,
+                   int64_t offset_ms,
+                   enum time_quality quality);
+
+/* ---- disks ---- */
+
+struct sim_disk *sim_disk_of(struct sim_world *world, const char *machine);
+/* The world owns `disk` from now on; no process may be on the machine. */
+void sim_put_disk(struct sim_world *world, const char *machine, struct sim_disk *disk);
+
+enum sim_call { SIM_OPEN, SIM_READ, SIM_WRITE, SIM_TRUNCATE, SIM_SYNC, SIM_NAMES, SIM_DIR_SYNC };
+enum { SIM_CALL_COUNT = SIM_DIR_SYNC + 1 };
+
+/* The nth such call from now (1: the next) ends in `result`, and where `forever` all later ones,
+ * too. A failing write leaves half of its bytes; a failing sync leaves its writes in limbo. PORT_OK
+ * takes the fault away. */
+void sim_fail(struct sim_world *world,
+              const char *machine,
+              enum sim_call call,
+              uint64_t nth,
+              enum port_result result,
+              bool forever);
+
+/* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
+void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
+
+#endif
