@@ -190,4 +190,19 @@ MUST_USE enum registry_result registry_certificate_seen(struct registry *r,
                                                         int64_t at_ms,
                                                         const struct registry_note *note);
 
+/* ---- the trust list ---- */
+
+/* The newest signed trust list: its number, what was signed and the whole; *bytes is valid until
+ * the next call. */
+MUST_USE enum registry_result registry_trust_list(struct registry *r,
+                                                  uint64_t *number,
+                                                  struct slice *payload,
+                                                  struct slice *bytes);
+/* REGISTRY_STALE where `number` is not above all before it. */
+MUST_USE enum registry_result registry_trust_list_add(struct registry *r,
+                                                      uint64_t number,
+                                                      struct slice payload,
+                                                      struct slice bytes,
+                                                      const struct registry_note *note);
+
 #endif
