@@ -114,9 +114,13 @@ static int make_site(struct demo *d)
         return exit;
     }
     if (is_there(d->site.dir, "holdfast.toml")) {
-        return read_config(d)
-                   ? site_write_env(d->cli, d->port, d->site.dir, d->config.console_listen)
-                   : d->exit;
+        char scheme[16];
+        char gateway[CONFIG_TEXT_MAX];
+        if (!read_config(d)
+            || !config_url(d->config.gateways[0].listen.items[0], scheme, gateway)) {
+            return d->exit;
+        }
+        return site_write_env(d->cli, d->port, d->site.dir, d->config.console_listen, gateway);
     }
     (void)snprintf(manufacturer, sizeof manufacturer, "%s/factory/manufacturer.pem", d->site.dir);
     d->site.manufacturer = manufacturer;

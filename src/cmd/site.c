@@ -121,7 +121,8 @@ static int write_config(struct cli *cli, struct port *port, const struct site *s
     return write_file(cli, port, path, writer_slice(&w));
 }
 
-int site_write_env(struct cli *cli, struct port *port, const char *dir, const char *console)
+int site_write_env(
+    struct cli *cli, struct port *port, const char *dir, const char *console, const char *gateway)
 {
     static uint8_t room[TEXT_MAX];
     char token[128];
@@ -139,6 +140,7 @@ int site_write_env(struct cli *cli, struct port *port, const char *dir, const ch
         "# source this file: the command line then speaks to this site as its first operator\n");
     add(&w, "export HOLDFAST_URL='%s'\n", console);
     add(&w, "export HOLDFAST_TOKEN='%s'\n", token);
+    add(&w, "export HOLDFAST_GATEWAY='%s'\n", gateway);
     add(&w, "export HOLDFAST_ROOT='%s/pki/root.pem'\n", dir);
     add(&w, "export HOLDFAST_CONFIG='%s/holdfast.toml'\n", dir);
     add(&w, "case \":$PATH:\" in *':%s:'*) ;; *) export PATH='%s':\"$PATH\" ;; esac\n",
@@ -206,7 +208,9 @@ int site_make(struct cli *cli, struct port *port, const struct site *site)
         char console[80];
         (void)snprintf(console, sizeof console, "%s://localhost:%u",
                        site->console_is_http ? "http" : "https", site->console_port);
-        exit = site_write_env(cli, port, site->dir, console);
+        char gateway[40];
+        (void)snprintf(gateway, sizeof gateway, "localhost:%u", site->gateway_port);
+        exit = site_write_env(cli, port, site->dir, console, gateway);
     }
     /* Last: from here on the folder counts as a site. */
     return exit == CLI_DONE ? write_config(cli, port, site) : exit;

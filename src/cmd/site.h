@@ -27,8 +27,12 @@ int site_make(struct cli *cli, struct port *port, const struct site *site);
 
 /* DIR/env as this site's addresses and credential demand; written by site_make, and again where the
  * binary moved. */
+int site_write_env(
+    struct cli *cli, struct port *port, const char *dir, const char *console, const char *gateway);
+
+/* The first operator: DIR/operator.token, and its digest in the registry. Run again it keeps what
+ * is there. */
 int site_make_operator(struct cli *cli, struct port *port, const struct site *site);
-int site_write_env(struct cli *cli, struct port *port, const char *dir, const char *console);
 
 /* The folder of this program, for PATH in DIR/env. */
 const char *site_program_dir(void);
