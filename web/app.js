@@ -146,7 +146,7 @@ function operator() {
   const name = whoami.data?.name;
   if (typeof name !== "string") return nothing;
   return html`<details class="menu">
-    <summary aria-label=${`${t("menu.open")}: ${name}`}><span class="who">${initials(name)}</span></summary>
+    <summary aria-label=${`${initials(name)}, ${t("menu.open")}: ${name}`}><span class="who">${initials(name)}</span></summary>
     <div class="menu-box">
       <p>${t("menu.who", { name })}</p>
       <button type="button" @click=${showKeys}>${t("menu.keys")}</button>

@@ -4,6 +4,7 @@ import { lang, t } from "./texts.js";
 
 const locale = { en: "en-GB", de: "de-DE" }[lang];
 const number = [0, 1, 2, 3].map((digits) => new Intl.NumberFormat(locale, { maximumFractionDigits: digits }));
+const fixed = [0, 1, 2, 3].map((digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const exactTime = new Intl.DateTimeFormat(locale, {
   timeZone: "UTC", year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
   fractionalSecondDigits: 3, hourCycle: "h23",
@@ -52,14 +53,14 @@ function signed(text) {
   return text.replace(/^-/, "−");
 }
 
-/** A measured value: at most four digits that say something. @param {unknown} value */
+/** A measured value: about four digits, and always as many, so that a live one does not jump about. @param {unknown} value */
 export function measure(value) {
   if (typeof value === "boolean") return value ? t("yes") : t("no");
   if (typeof value !== "number") return value === null || value === undefined ? none : String(value);
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e9 || size < 1e-3)) return signed(value.toExponential(2));
   if (Number.isInteger(value)) return num(value);
-  return num(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3);
+  return signed(fixed[size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3].format(value));
 }
 
 /** @param {number | null | undefined} n @returns {[string, string]} the figure, and k or M where it is long */

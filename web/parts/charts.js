@@ -73,10 +73,14 @@ class Chart extends HTMLElement {
   #rethink = () => this.#recolour();
   #scheme = matchMedia("(prefers-color-scheme: dark)");
 
-  /** @param {Plot} plot */
+  /** @param {Plot | null} plot */
   set plot(plot) {
     this.#plot = plot;
     if (this.isConnected) this.#draw();
+  }
+
+  get plot() {
+    return this.#plot;
   }
 
   connectedCallback() {

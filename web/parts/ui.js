@@ -59,7 +59,7 @@ export function problem(problem, again, oldAt) {
   return html`<div class="problem" role="alert">
     <svg class="g t-fail" aria-hidden="true"><use href="#g-fail" /></svg>
     <div>
-      <h3>${problem.code === "" ? nothing : html`<span class="mono">${problem.code}</span> `}${problem.title}</h3>
+      <h2>${problem.code === "" ? nothing : html`<span class="mono">${problem.code}</span> `}${problem.title}</h2>
       ${problem.why === "" ? nothing : html`<p>${problem.why}</p>`}
       ${problem.todo === "" ? nothing : html`<p>${problem.todo}</p>`}
       ${oldAt ? html`<p>${t("problem.old", { when: when(oldAt) })}</p>` : nothing}
@@ -72,7 +72,7 @@ export function problem(problem, again, oldAt) {
 export function empty(title, text, command) {
   return html`<div class="empty">
     <svg class="g t-off" aria-hidden="true"><use href="#g-off" /></svg>
-    <h3>${title}</h3>
+    <h2>${title}</h2>
     <p>${text}</p>
     ${command ? html`<code class="mono cmdline">${command}</code>` : nothing}
   </div>`;

@@ -121,9 +121,9 @@ export function deviceView({ update, live }, name) {
         missing + lost > 0 ? t("c.complete.bad", { n: missing, lost }) : d.next_seq > 1 ? t("c.complete.ok", { n: d.next_seq - 1 }) : t("c.complete.none"),
       ),
       check(
-        isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "warn" : "unk",
+        !d.connected ? "unk" : isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "warn" : "unk",
         t("c.clock"),
-        html`${quality ? word("c.clock", quality) : t("c.clock.unknown")}${typeof d.clock?.offset_s === "number" ? html`, ${t("c.clock.off", { o: offset(d.clock.offset_s) })}` : nothing}`,
+        html`${d.connected ? nothing : html`${t("c.last")} `}${quality ? word("c.clock", quality) : t("c.clock.unknown")}${typeof d.clock?.offset_s === "number" ? html`, ${t("c.clock.off", { o: offset(d.clock.offset_s) })}` : nothing}`,
       ),
     ];
   }

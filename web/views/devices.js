@@ -186,7 +186,7 @@ export function devicesView({ update, navigate, live }, search) {
         ? html`<div class="problem slim" role="alert" id="q-bad">
             <svg class="g t-fail" aria-hidden="true"><use href="#g-fail" /></svg>
             <div>
-              <h3>${bad.code ? html`<span class="mono">${bad.code}</span> ` : nothing}${bad.title}</h3>
+              <h2>${bad.code ? html`<span class="mono">${bad.code}</span> ` : nothing}${bad.title}</h2>
               <p>${bad.why}${bad.suggestion ? nothing : html` ${bad.todo}`}</p>
             </div>
             ${bad.suggestion

@@ -210,12 +210,13 @@ export function fleetView({ update, live }) {
         : html`<ul class="rej">
               ${rows.slice(0, 8).map(
                 (r) => html`<li>
-                  <span>${r.reason}<span class="two">${t("refused.total", { n: r.total ?? 0 })}</span></span>
+                  <span>${r.reason}</span>
                   <svg width="100%" height="8" role="img" aria-label=${t("refused.aria", { n: num(r.per_min, 1) })}>
                     <rect class="f-track" width="100%" height="8" rx="2"></rect>
                     ${r.per_min > 0 ? svg`<rect class="f-ink3" width="${Math.max(1, (r.per_min / most) * 100).toFixed(2)}%" height="8" rx="2"></rect>` : nothing}
                   </svg>
                   <b>${num(r.per_min, 1)}</b>
+                  <span class="r dimmer">${t("refused.total", { n: r.total ?? 0 })}</span>
                 </li>`,
               )}
             </ul>
@@ -308,8 +309,8 @@ export function fleetView({ update, live }) {
           ${gateways(f)}`;
       return html`${head}${trouble}${health(f)}${figures(f)}
         <div class="grid g-2-1">
-          <div class="stack">${cohorts(f)}</div>
-          <div class="stack first-sm">${attention(f)}${refusals(f)}</div>
+          <div class="stack">${cohorts(f)}${refusals(f)}</div>
+          <div class="stack first-sm">${attention(f)}</div>
         </div>
         ${gateways(f)}`;
     },

@@ -2,7 +2,7 @@
 // as a table. Values come from buckets of the server and, newer than those, from the stream.
 import { html, nothing, svg } from "../vendor/lit-html.js";
 import { get, Resource } from "../api.js";
-import { brief, clock, duration, measure, ms, tick, ticks, wall, when } from "../format.js";
+import { brief, clock, duration, measure, ms, num, tick, ticks, wall, when } from "../format.js";
 import { roundRange, silences } from "../parts/charts.js";
 import { shape, st } from "../parts/states.js";
 import { age, empty, problem, seg, skeleton } from "../parts/ui.js";
@@ -267,7 +267,7 @@ export function telemetry(device, update) {
         ${known.length === 0 && l.buckets.data ? html`<span class="gapnote">${t("tm.inrange", { when: when(at) })}</span>` : nothing}
         ${l.buckets.problem ? html`<span class="gapnote t-fail">${l.buckets.problem.title}</span>` : nothing}
       </div>
-      <div class="yax" aria-hidden="true">${known.length === 0 ? nothing : [high, (low + high) / 2, low].map((v) => html`<span>${measure(Number(v.toPrecision(6)))}</span>`)}</div>
+      <div class="yax" aria-hidden="true">${known.length === 0 ? nothing : [high, (low + high) / 2, low].map((v) => html`<span>${axisLabel(v)}</span>`)}</div>
     </div>`;
   }
 
@@ -299,7 +299,7 @@ export function telemetry(device, update) {
       });
       rows.push({ from, cells });
     }
-    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tm")}>
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tm.table")}>
       <table class="values">
         <thead>
           <tr>
@@ -376,4 +376,10 @@ export function telemetry(device, update) {
 function xmark(at, s) {
   const x = ((at - s.from) / (s.to - s.from)) * 100;
   return svg`<text class="tx" x="${x.toFixed(2)}%" y="12" text-anchor=${x < 3 ? "start" : x > 97 ? "end" : "middle"}>${tick(at, s.to - s.from)}</text>`;
+}
+
+/** A round number at an axis: no more digits than it has. @param {number} v */
+function axisLabel(v) {
+  const size = Math.abs(v);
+  return size !== 0 && (size >= 1e6 || size < 1e-3) ? measure(v) : num(Number(v.toPrecision(6)), 3);
 }
