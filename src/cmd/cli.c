@@ -93,10 +93,10 @@ int cli_error(const struct cli *cli,
         (void)printf(",\"do\":");
         print_json_text(todo);
         (void)printf(",\"exit\":%d}\n", exit);
-        return exit;
+        return (int)exit;
     }
     (void)fprintf(stderr, "error %s: %s\n  why: %s\n  do:  %s\n", code, what, why, todo);
-    return exit;
+    return (int)exit;
 }
 
 void cli_say(const struct cli *cli, const char *format, ...)
@@ -227,7 +227,7 @@ static int take_arguments(struct cli *cli, int argc, char **argv, int first)
         } else if (!only_words && strncmp(argv[i], "--", 2) == 0) {
             int exit = take_option(cli, argc, argv, &i);
             if (exit != 0) {
-                return exit;
+                return (int)exit;
             }
         } else if (cli->args_count < CLI_ARGS_MAX) {
             cli->args[cli->args_count++] = argv[i];
@@ -267,7 +267,7 @@ int cli_main(int argc, char **argv)
     }
     int exit = take_arguments(&cli, argc, argv, cli.command->verb != NULL ? 3 : 2);
     if (exit != 0) {
-        return exit;
+        return (int)exit;
     }
     if (cli_option(&cli, "help") != NULL) {
         return cli_help(&cli, cli.command);
@@ -286,5 +286,5 @@ int cli_main(int argc, char **argv)
     if (fflush(stdout) != 0 && exit == CLI_DONE) {
         return CLI_FAILED; /* what was asked for did not reach its reader */
     }
-    return exit;
+    return (int)exit;
 }

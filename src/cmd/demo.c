@@ -2,15 +2,11 @@
  * `holdfast demo`: a site, a manufacturer, a fleet, all on loopback and all real; only what most
  * devices measure is made up. Run again it goes on where it was.
  */
+#include "cmd/demo.h"
+
 #include "cmd/json_path.h"
-#include "cmd/roles.h"
-#include "cmd/site.h"
-#include "cmd/version.h"
-#include "codec/json.h"
 #include "io/read_all.h"
 #include "io/replace.h"
-#include "role/fleet.h"
-#include "role/http_client.h"
 #include "role/pki_init.h"
 
 #include <stdlib.h>
@@ -20,37 +16,13 @@
 #include <unistd.h>
 
 enum {
-    AGENTS = 3,        /* this many devices are holdfast-agent processes of their own */
-    ASK_MS = 250,      /* between two looks at the fleet while it comes up */
-    READY_MS = 180000, /* after that the demo says what is missing */
-    NAME_MAX_ = 64,
-    UP_MAX = 1 << 20
+    ASK_MS = 250,     /* between two looks at the fleet while it comes up */
+    READY_MS = 180000 /* after that the demo says what is missing */
 };
 
-enum phase { STARTING, ASKING_FLEET, ASKING_LINK, READY, STOPPING };
-
-struct demo {
-    struct cli *cli;
-    struct port *port;
-    struct supervise supervise;
-    struct config config;
-    struct site site;
-    long devices;
-    char token[128];
-    enum phase phase;
-    uint64_t began_ms;
-    struct port_wake *ask;
-    struct http_client *client;
-    char fields[256];
-    long active;
-    long connected;
-    char login[400];
-    int exit;
-};
-
-static void name_of(long device, char name[NAME_MAX_])
+void demo_device_name(long device, char name[DEMO_NAME_MAX])
 {
-    (void)snprintf(name, NAME_MAX_, "press-%03ld", device);
+    (void)snprintf(name, DEMO_NAME_MAX, "press-%03ld", device);
 }
 
 /* ---- files ---- */
@@ -76,10 +48,10 @@ static int make_identities(struct demo *d)
         }
     }
     for (long k = 1; k <= d->devices; k++) {
-        char name[NAME_MAX_];
+        char name[DEMO_NAME_MAX];
         char dir[400];
         struct device_id id;
-        name_of(k, name);
+        demo_device_name(k, name);
         (void)snprintf(dir, sizeof dir, "%s/devices/%s", d->site.dir, name);
         if (is_there(dir, "idevid.pem")) {
             continue;
@@ -153,194 +125,6 @@ static int remove_old(struct demo *d)
                            d->site.dir, "is another demo running there?");
 }
 
-/* ---- up.json ---- */
-
-static void put_pids(struct demo *d, struct json_writer *w)
-{
-    json_name(w, "gateways");
-    json_array(w);
-    for (uint32_t i = 0; i < d->config.gateways_count; i++) {
-        char scheme[16];
-        char address[CONFIG_TEXT_MAX];
-        json_object(w);
-        json_put_text(w, "name", d->config.gateways[i].name);
-        json_put_text(w, "mqtts",
-                      config_url(d->config.gateways[i].listen.items[0], scheme, address) ? address
-                                                                                         : "");
-        json_put_i64(w, "pid", supervise_pid(&d->supervise, 3 + i));
-        json_object_end(w);
-    }
-    json_array_end(w);
-    json_name(w, "pids");
-    json_object(w);
-    json_put_i64(w, "keeper", supervise_pid(&d->supervise, 0));
-    json_put_i64(w, "control", supervise_pid(&d->supervise, 1));
-    json_put_i64(w, "ingest", supervise_pid(&d->supervise, 2));
-    json_put_i64(w, "demo", getpid());
-    for (uint32_t i = 3 + d->config.gateways_count; i < d->supervise.count; i++) {
-        json_put_i64(w, d->supervise.children[i].name, supervise_pid(&d->supervise, i));
-    }
-    json_object_end(w);
-}
-
-static void put_path(struct json_writer *w,
-                     const char *name,
-                     const struct demo *d,
-                     const char *rest)
-{
-    char path[400];
-    (void)snprintf(path, sizeof path, "%s/%s", d->site.dir, rest);
-    json_put_text(w, name, path);
-}
-
-static void write_up(struct demo *d)
-{
-    static uint8_t room[UP_MAX];
-    char url[300];
-    struct writer to = writer_over(room, sizeof room);
-    struct json_writer w = json_writer_to(&to);
-    json_object(&w);
-    json_put_u64(&w, "v", 1);
-    json_put_text(&w, "version", HOLDFAST_VERSION);
-    json_put_text(&w, "dir", d->site.dir);
-    json_put_text(&w, "bin", site_program_dir());
-    json_put_text(&w, "console", d->config.console_listen);
-    (void)snprintf(url, sizeof url, "%s/api/v1", d->config.console_listen);
-    json_put_text(&w, "api", url);
-    (void)snprintf(url, sizeof url, "%s/metrics", d->config.metrics_listen);
-    json_put_text(&w, "metrics", url);
-    json_put_text(&w, "devices_url", d->config.devices_listen);
-    put_pids(d, &w);
-    put_path(&w, "root", d, "pki/root.pem");
-    put_path(&w, "manufacturer", d, "factory/manufacturer.pem");
-    put_path(&w, "env", d, "env");
-    put_path(&w, "login_url_file", d, "login-url");
-    json_name(&w, "devices");
-    json_array(&w);
-    for (long k = 1; k <= d->devices; k++) {
-        char name[NAME_MAX_];
-        name_of(k, name);
-        json_text(&w, name);
-    }
-    json_array_end(&w);
-    json_object_end(&w);
-    write_text(&to, "\n");
-    char path[400];
-    (void)snprintf(path, sizeof path, "%s/up.json", d->site.dir);
-    if (!writer_ok(&to) || port_file_replace(d->port, path, writer_slice(&to)) != PORT_OK) {
-        (void)fprintf(stderr, "holdfast: %s cannot be written\n", path);
-    }
-}
-
-/* ---- the fleet ---- */
-
-static void child_paths(struct demo *d, struct supervise_child *child, const char *name)
-{
-    (void)snprintf(child->name, sizeof child->name, "%s", name);
-    (void)snprintf(child->log_path, sizeof child->log_path, "%.180s/log/%.60s.log", d->site.dir,
-                   name);
-}
-
-/* --option and a value made of two parts. */
-static void arg_pair(struct supervise_child *child,
-                     const char *option,
-                     const char *value,
-                     const char *rest)
-{
-    char text[256];
-    (void)snprintf(text, sizeof text, "%.200s%.50s", value, rest);
-    supervise_arg(child, option);
-    supervise_arg(child, text);
-}
-
-static void gateway_list(const struct demo *d, long first, char *text, size_t cap)
-{
-    size_t len = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < d->config.gateways_count && len < cap; i++) {
-        char scheme[16];
-        char address[CONFIG_TEXT_MAX];
-        uint32_t which = (uint32_t)((uint64_t)first + i) % d->config.gateways_count;
-        if (config_url(d->config.gateways[which].listen.items[0], scheme, address)) {
-            len += (size_t)snprintf(text + len, cap - len, "%s%s", i > 0 ? "," : "", address);
-        }
-    }
-}
-
-static void start_agent(struct demo *d, long k)
-{
-    struct supervise_child child = {0};
-    char name[NAME_MAX_];
-    char gateways[200];
-    char path[300];
-    name_of(k, name);
-    child_paths(d, &child, name);
-    (void)snprintf(path, sizeof path, "%.200s/holdfast-agent", site_program_dir());
-    supervise_arg(&child, path);
-    (void)snprintf(path, sizeof path, "%.180s/devices/%s", d->site.dir, name);
-    arg_pair(&child, "--state", path, "");
-    arg_pair(&child, "--idevid", path, "/idevid.pem");
-    arg_pair(&child, "--idevid-key", path, "/idevid.key");
-    arg_pair(&child, "--root", d->site.dir, "/pki/root.pem");
-    arg_pair(&child, "--devices-url", d->config.devices_listen, "");
-    gateway_list(d, k, gateways, sizeof gateways);
-    arg_pair(&child, "--gateway", gateways, "");
-    arg_pair(&child, "--source", "host", "");
-    arg_pair(&child, "--outbox", "journal", "");
-    (void)supervise_add(&d->supervise, &child);
-}
-
-static void start_fleet(struct demo *d)
-{
-    struct supervise_child child = {0};
-    char text[250];
-    for (long k = 1; k <= d->devices && k <= AGENTS; k++) {
-        start_agent(d, k);
-    }
-    if (d->devices <= AGENTS) {
-        return;
-    }
-    child_paths(d, &child, "fleet");
-    (void)snprintf(text, sizeof text, "%.200s/holdfast", site_program_dir());
-    supervise_arg(&child, text);
-    supervise_arg(&child, "demo");
-    arg_pair(&child, "--dir", d->site.dir, "");
-    (void)snprintf(text, sizeof text, "%ld", d->devices);
-    arg_pair(&child, "--devices", text, "");
-    supervise_arg(&child, "--as-fleet");
-    (void)supervise_add(&d->supervise, &child);
-}
-
-/* The child that start_fleet makes: devices AGENTS + 1 and on, in this one process. */
-static int run_fleet(struct demo *d)
-{
-    static char addresses[CONFIG_GATEWAYS_MAX][CONFIG_TEXT_MAX];
-    const char *gateways[CONFIG_GATEWAYS_MAX];
-    char dir[300];
-    char root[300];
-    char scheme[16];
-    for (uint32_t i = 0; i < d->config.gateways_count; i++) {
-        if (!config_url(d->config.gateways[i].listen.items[0], scheme, addresses[i])) {
-            return CLI_BAD_CONFIG;
-        }
-        gateways[i] = addresses[i];
-    }
-    (void)snprintf(dir, sizeof dir, "%s/devices", d->site.dir);
-    (void)snprintf(root, sizeof root, "%s/pki/root.pem", d->site.dir);
-    struct fleet_config fleet = {
-        .dir = dir,
-        .name_prefix = "press-",
-        .first = AGENTS + 1,
-        .count = (uint32_t)(d->devices - AGENTS),
-        .root_path = root,
-        .devices_url = d->config.devices_listen,
-        .gateways = gateways,
-        .gateways_count = d->config.gateways_count,
-        .period_ms = d->devices > 100 ? 5000 : 1000,
-    };
-    return fleet_run(&fleet);
-}
-
 /* ---- waiting until all is there, by asking the API as anybody would ---- */
 
 static void stop_asking(struct demo *d)
@@ -369,11 +153,12 @@ static void ask(struct demo *d)
 static void send_question(struct demo *d)
 {
     struct http_client_request request = {
-        .method = d->phase == ASKING_LINK ? "POST" : "GET",
-        .target = slice_text(d->phase == ASKING_LINK ? "/api/v1/login-links" : "/api/v1/fleet"),
+        .method = d->phase == DEMO_ASKING_LINK ? "POST" : "GET",
+        .target =
+            slice_text(d->phase == DEMO_ASKING_LINK ? "/api/v1/login-links" : "/api/v1/fleet"),
         .fields = d->fields,
-        .content_type = d->phase == ASKING_LINK ? "application/json" : NULL,
-        .body = d->phase == ASKING_LINK ? slice_text("{}") : (struct slice){0},
+        .content_type = d->phase == DEMO_ASKING_LINK ? "application/json" : NULL,
+        .body = d->phase == DEMO_ASKING_LINK ? slice_text("{}") : (struct slice){0},
     };
     if (!http_client_send(d->client, &request)) {
         stop_asking(d);
@@ -399,7 +184,7 @@ static void print_ready(struct demo *d)
         "What is going on: press-001 to press-%03d are real agents that measure this machine; the "
         "others send named,\n"
         "synthetic waveforms. All of it is on loopback; nothing listens beyond this machine.\n",
-        d->devices < AGENTS ? (int)d->devices : AGENTS);
+        d->devices < DEMO_AGENTS ? (int)d->devices : DEMO_AGENTS);
     (void)printf(
         "Try       holdfast device show press-001\n          holdfast data tail press-001\n"
         "          kill -9 a gateway and watch: holdfast device watch\n");
@@ -410,19 +195,19 @@ static void print_ready(struct demo *d)
 
 static void answered(struct demo *d, struct slice body)
 {
-    if (d->phase == ASKING_FLEET) {
+    if (d->phase == DEMO_ASKING_FLEET) {
         d->active = (long)json_number_at(body, "identities.active", 0);
         d->connected = (long)json_number_at(body, "connected", 0);
         if (d->active >= d->devices && d->connected >= d->devices) {
-            d->phase = ASKING_LINK;
+            d->phase = DEMO_ASKING_LINK;
             port_wake_at(d->ask, port_now_ms(d->port));
             return;
         }
-    } else if (d->phase == ASKING_LINK
+    } else if (d->phase == DEMO_ASKING_LINK
                && json_text_at(body, "url", NULL, d->login, sizeof d->login) != NULL) {
-        d->phase = READY;
+        d->phase = DEMO_READY;
         port_wake_at(d->ask, UINT64_MAX);
-        write_up(d);
+        demo_up_write(d);
         print_ready(d);
         return;
     }
@@ -436,7 +221,7 @@ static void give_up(struct demo *d)
                    READY_MS / 1000, d->active, d->devices, d->connected);
     d->exit = cli_error(d->cli, CLI_UNKNOWN, "HF-1117", "the fleet did not come up in time", why,
                         "the logs of all processes are in the folder's log/; ./demo again goes on");
-    d->phase = STOPPING;
+    d->phase = DEMO_STOPPING;
     supervise_stop(&d->supervise);
 }
 
@@ -446,7 +231,7 @@ static void handle(void *role, const struct port_event *ev)
 {
     struct demo *d = role;
     if (ev->kind == PORT_TERMINATE) {
-        d->phase = STOPPING;
+        d->phase = DEMO_STOPPING;
         stop_asking(d);
         supervise_stop(&d->supervise);
         return;
@@ -454,7 +239,7 @@ static void handle(void *role, const struct port_event *ev)
     if (supervise_event(&d->supervise, ev)) {
         return;
     }
-    if (ev->kind == PORT_WOKE && ev->user == &d->ask && d->phase < READY) {
+    if (ev->kind == PORT_WOKE && ev->user == &d->ask && d->phase < DEMO_READY) {
         if (port_now_ms(d->port) - d->began_ms > READY_MS) {
             give_up(d);
         } else {
@@ -491,8 +276,8 @@ static void changed(void *context, uint32_t which)
     struct demo *d = context;
     if (which == UINT32_MAX) {
         port_stop(d->port);
-    } else if (d->phase == READY) {
-        write_up(d); /* a role that was started again has another pid */
+    } else if (d->phase == DEMO_READY) {
+        demo_up_write(d); /* a role that was started again has another pid */
     }
 }
 
@@ -502,10 +287,10 @@ static int go(struct demo *d)
     d->supervise.changed = changed;
     d->supervise.context = d;
     d->ask = port_wake_new(d->port, &d->ask);
-    d->phase = ASKING_FLEET;
+    d->phase = DEMO_ASKING_FLEET;
     (void)snprintf(d->fields, sizeof d->fields, "Authorization: Bearer %s\r\n", d->token);
     roles_start(&d->supervise, &d->config, NULL);
-    start_fleet(d);
+    demo_fleet_start(d);
     port_wake_at(d->ask, port_now_ms(d->port) + ASK_MS);
     port_run(d->port);
     cli_say(d->cli, "stopped; everything acknowledged is kept in %s", d->site.dir);
@@ -555,7 +340,7 @@ int cmd_demo(struct cli *cli)
     if (cli_option(cli, "as-fleet") != NULL) {
         bool ok = read_config(&d);
         port_close_all(d.port);
-        return ok ? run_fleet(&d) : d.exit;
+        return ok ? demo_fleet_run(&d) : d.exit;
     }
     if (cli_option(cli, "fresh") != NULL && (d.exit = remove_old(&d)) != CLI_DONE) {
         return d.exit;

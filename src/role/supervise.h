@@ -9,7 +9,7 @@
 #include "core/control/restart.h"
 #include "io/port.h"
 
-enum { SUPERVISE_CHILDREN_MAX = 64, SUPERVISE_ARGS_MAX = 32, SUPERVISE_STOP_MS = 10000 };
+enum { SUPERVISE_CHILDREN_MAX = 64, SUPERVISE_ARGS_MAX = 24, SUPERVISE_STOP_MS = 10000 };
 
 struct supervise_child {
     char name[64];                      /* "keeper", "gw-1" */
