@@ -222,9 +222,13 @@ static enum port_result repair(struct journal_segment *segment,
     uint64_t tail = JOURNAL_HEADER_LEN + (end - segment->start);
     uint64_t known = JOURNAL_HEADER_LEN;
     enum port_result result = PORT_OK;
+    if (segment->size < bytes) { /* first, for it may be shorter than its header */
+        result = journal_write_zeroes(segment->file, segment->size, bytes);
+        segment->size = bytes;
+    }
     if (mark > segment->start) {
         known += mark - segment->start;
-    } else {
+    } else if (result == PORT_OK) {
         result = write_header(segment, salt);
     }
     if (result == PORT_OK) {
@@ -232,10 +236,6 @@ static enum port_result repair(struct journal_segment *segment,
     }
     if (result == PORT_OK) {
         result = clean_tail(w, tail, segment->size);
-    }
-    if (result == PORT_OK && segment->size < bytes) {
-        result = journal_write_zeroes(segment->file, segment->size, bytes);
-        segment->size = bytes;
     }
     return result == PORT_OK ? port_file_sync(segment->file) : result;
 }
