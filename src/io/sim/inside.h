@@ -51,6 +51,7 @@ struct sim_world {
     struct port *ports;
     struct port *running; /* whose handler is being called */
     struct sim_net *net;
+    bool is_silent; /* processes end by a power cut: nobody is told */
 };
 
 struct port_wake {
@@ -82,8 +83,68 @@ struct port_watch {
     void *user;
 };
 
+enum segment_kind { SEGMENT_UP, SEGMENT_DATA, SEGMENT_END, SEGMENT_RESET };
+
+struct segment {
+    struct segment *next;
+    enum segment_kind kind;
+    size_t len;
+    uint8_t bytes[];
+};
+
+/* CALLING (client) or SHAKING (server) -> UP -> CLOSING -> ENDED; every stage may go to ENDED. */
+enum conn_stage { CONN_CALLING, CONN_SHAKING, CONN_UP, CONN_CLOSING, CONN_ENDED };
+
+struct run_of_bytes {
+    uint8_t *at;
+    size_t head, len, cap;
+};
+
+struct port_conn {
+    struct port *port;
+    struct port_conn *next;
+    uint64_t id;   /* in the net's table */
+    uint64_t peer; /* id of the other end; 0: none yet */
+    struct machine *there;
+    struct port_listener *listener;
+    enum conn_stage stage;
+    void *user;
+    size_t receive_cap, send_cap;
+    struct run_of_bytes in, out;
+    size_t flight; /* bytes on their way to this end */
+    struct segment *arriving, **arriving_end;
+    uint64_t arrives_us; /* the last of them */
+    uint32_t held;       /* arrivals that a cut link holds back */
+    bool call_held;
+    bool accepted, was_up, shaking, paused, give, refused_send, drained_due, dirty, saw_end,
+        starved;
+    enum port_close_reason reason;
+    const char *detail;
+    struct port_tls *tls;
+    char address[96], server_name[64];
+    uint16_t to_port;
+    bool is_local;
+    struct port_peer peer_facts;
+    uint8_t *peer_der;
+};
+
+struct port_listener {
+    struct port *port;
+    struct port_listener *next;
+    struct port_listen_options options;
+    struct port_tls *tls;
+    void *user;
+    uint16_t tcp_port;
+    char path[SIM_PATH_MAX]; /* "": TCP */
+    uint32_t connections, handshakes;
+};
+
 struct port {
     struct sim_world *world;
+    struct port_conn *conns;
+    struct port_listener *listeners;
+    uint64_t *dirty; /* ids of connections with something to send */
+    size_t dirty_count, dirty_cap;
     struct machine *machine;
     struct port *next;
     uint64_t id;
@@ -114,5 +175,16 @@ void net_free(struct sim_net *net);
 void net_happened(struct port *port, const struct happening *what);
 void net_turn_ended(struct port *port);
 void net_close_all(struct port *port); /* as a kill does */
+
+/* tls.c: how a handshake between two ends goes. NULL: well; otherwise what the one that refuses
+ * says. */
+struct handshake {
+    const char *server_says, *client_says;
+};
+struct handshake tls_shake(struct sim_world *world,
+                           struct port_conn *client,
+                           struct port_conn *server);
+void tls_hold(struct port_tls *tls);
+bool tls_is_server(const struct port_tls *tls);
 
 #endif

@@ -89,4 +89,34 @@ void sim_fail(struct sim_world *world,
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 
+/* ---- network ----
+ *
+ * A listener is reached under its machine's name and its port ("gw-1:8883"), whatever host it
+ * listens on; the names localhost, 127.0.0.1 and [::1] mean the caller's own machine, and so does
+ * unix:PATH. Streams lose nothing: what a cut link holds back arrives after it heals, in order. A
+ * killed process resets its connections; a machine without power says nothing, and its peers find
+ * out when they send after it is back.
+ */
+
+/* What takes how long from one machine to the other, one way: 100 us at first, 20 us within a
+ * machine. */
+void sim_set_link(struct sim_world *world,
+                  const char *from,
+                  const char *to,
+                  uint64_t delay_us,
+                  uint64_t jitter_us);
+
+/* Nothing passes in that direction until it heals. */
+void sim_cut_link(struct sim_world *world, const char *from, const char *to);
+void sim_heal_link(struct sim_world *world, const char *from, const char *to);
+
+/* Resets every connection between the two, at both ends. */
+void sim_reset_link(struct sim_world *world, const char *a, const char *b);
+
+enum { SIM_CERTIFICATE_MAX = 1024 };
+
+/* PEM text of a certificate that is nothing but its two names: enough for the stand-in.
+ * NUL-terminated. */
+void sim_certificate(char out[SIM_CERTIFICATE_MAX], const char *issuer, const char *subject);
+
 #endif

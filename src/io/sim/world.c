@@ -214,12 +214,14 @@ void sim_kill(struct port *port)
         link = &(*link)->next;
     }
     *link = port->next;
+    free(port->dirty);
     free(port);
 }
 
 void sim_power_cut(struct sim_world *world, const char *machine)
 {
     struct machine *found = sim_machine(world, machine);
+    world->is_silent = true;
     for (struct port *port = world->ports; port != NULL;) {
         struct port *next = port->next;
         if (port->machine == found) {
@@ -227,6 +229,7 @@ void sim_power_cut(struct sim_world *world, const char *machine)
         }
         port = next;
     }
+    world->is_silent = false;
     size_t count = sim_disk_unsynced(found->disk);
     uint8_t *fates = sim_alloc(count + 1);
     for (size_t i = 0; i < count; i++) {
