@@ -61,6 +61,7 @@ function summary(fleet, d) {
   const now = Date.now();
   const seen = d.connected ? Math.max(d.heard, now - ((now + d.boot * 617) % 4000)) : d.heard;
   const { heard, ...row } = d;
+  if (d.identity === "expected") return { ...row, gateway: null, agent: null, boot: 0, last_seen: null, last_seen_age_s: null };
   return { ...row, last_seen: iso(seen), last_seen_age_s: (now - seen) / 1000 };
 }
 
@@ -135,6 +136,13 @@ function detail(fleet, d) {
     { kind: "renewed", at: born + 31 * 86400e3, actor: "device", what: "Generation 2 issued" }, { kind: "in-use", at: born + 31.2 * 86400e3, actor: "gateway", what: "Generation 2 seen in use; generation 1 replaced" },
     { kind: "boot", at: now - 6 * 86400e3, actor: "device", what: "Boot 5: new session key" }, { kind: "moved", at: now - 4 * 86400e3, actor: "gateway", what: "Moved to gw-rotterdam-02" },
   ];
+  if (d.identity === "expected") {
+    return {
+      ...summary(fleet, d), now: iso(now), serial: `HP4-2291-${d.name.slice(-3)}7`, manufacturer: "Hydra Works manufacturer CA", state_why: "it was announced and never came", gateway: null, agent: null, last_seen: null, last_seen_age_s: null, linked_at: null,
+      boot: 0, boots: 0, next_seq: 1, gaps: [], gaps_missing: 0, lost: 0, duplicates: 0, dead_letters: 0, certificates: [], clock: { offset_s: null, quality: null }, created_at: iso(now - 3 * 86400e3), history: { links: [], boots: [] },
+      entries: [{ number: 1099, kind: "expected", at: iso(now - 3 * 86400e3), actor: "factory", object: d.id, what: "Announced by the factory list" }],
+    };
+  }
   return {
     ...summary(fleet, d), now: iso(now), serial: `HP4-2291-${d.name.slice(-3)}7`, manufacturer: "Hydra Works manufacturer CA", state_why: why, linked_at: d.connected ? iso(now - 4 * 86400e3) : null, boots: d.boot, next_seq: 412881,
     gaps: isDegraded ? [{ from: 402112, to: 402140, count: 29, why: "missing", since: iso(now - 44 * 60e3) }, { from: 388120, to: 388131, count: 12, why: "restart", since: iso(now - 6 * 86400e3) }] : [],

@@ -182,7 +182,8 @@ export const texts = {
 
   "d.copy": "Geräte-ID kopieren",
   "d.copied": "Geräte-ID kopiert",
-  "d.seen": "gesehen {ago} über",
+  "d.seen": "gesehen",
+  "d.seen.through": "über",
   "d.seen.never": "nie gesehen",
   "d.none": "Es gibt kein Gerät {name}",
   "d.say.healthy": "Gesund: es meldet sich, und nichts fehlt",

@@ -181,7 +181,8 @@ export const texts = {
 
   "d.copy": "Copy device ID",
   "d.copied": "Device ID copied",
-  "d.seen": "seen {ago} through",
+  "d.seen": "seen",
+  "d.seen.through": "through",
   "d.seen.never": "never seen",
   "d.none": "There is no device {name}",
   "d.say.healthy": "Healthy: it reports, and nothing is missing",

@@ -77,7 +77,7 @@ export function deviceView({ update, live }, name) {
           ${d.model ? html`<span>${d.model}</span>` : nothing}
           ${seen === null
             ? html`<span>${t("d.seen.never")}</span>`
-            : html`<span data-aged>${t("d.seen", { ago: "" }).split("  ")[0]} ${age(seen, 60)} ${t("d.seen", { ago: "" }).split("  ")[1] ?? ""} ${d.gateway ? html`<a href=${devicesHref(term("gateway", d.gateway))}>${d.gateway}</a>` : none}</span>`}
+            : html`<span data-aged>${t("d.seen")} ${age(seen, 60)}${d.gateway ? html` ${t("d.seen.through")} <a href=${devicesHref(term("gateway", d.gateway))}>${d.gateway}</a>` : nothing}</span>`}
         </div>
       </div>
     </div>`;

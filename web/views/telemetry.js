@@ -43,7 +43,10 @@ export function telemetry(device, update) {
       if (known) known.series = s;
       else lines.set(String(s.id), line(s));
     }
-    if (isFirst) fetchAll();
+    if (isFirst) {
+      take(last.data?.items ?? []);
+      fetchAll();
+    }
     update();
   });
   const last = new Resource((signal) => get("/data/last", { device }, signal), () => {
@@ -66,10 +69,10 @@ export function telemetry(device, update) {
       buckets: new Resource(
         (signal) => get("/data/buckets", { series: s.id, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString(), buckets: bucketsPerChart }, signal),
         () => {
-          const times = l.buckets.data?.t;
-          const edge = times?.length ? times[times.length - 1] : 0;
-          // The last bucket may still fill: what came since it began stays in the tail.
-          l.tail = l.tail.filter((p) => p.t >= edge);
+          const b = l.buckets.data;
+          const newest = b ? b.count.findLastIndex((/** @type {number} */ n) => n > 0) : -1;
+          // The newest bucket may still fill: what came since it began stays in the tail.
+          if (newest >= 0) l.tail = l.tail.filter((p) => p.t >= b.t[newest]);
           update();
         },
       ),
@@ -157,7 +160,7 @@ export function telemetry(device, update) {
       if (!(b.count[i] > 0) || typeof b.mean[i] !== "number") continue;
       const mid = times[i] + half;
       if (times[i] + 2 * half < s.from || times[i] > s.to) continue;
-      at.push(Math.min(mid, l.last?.time ?? mid));
+      at.push(Math.min(mid, s.to));
       mean.push(b.mean[i]);
       min.push(b.min[i]);
       max.push(b.max[i]);
