@@ -38,7 +38,7 @@ static void read_flags(struct mqtt_scan *s, struct mqtt_connect *c)
     c->has_will = (flags & FLAG_WILL) != 0;
     c->has_user_name = (flags & FLAG_USER_NAME) != 0;
     c->has_password = (flags & FLAG_PASSWORD) != 0;
-    c->will.qos = (flags & FLAG_WILL_QOS) >> FLAG_WILL_QOS_SHIFT;
+    c->will.qos = (uint8_t)((flags & FLAG_WILL_QOS) >> FLAG_WILL_QOS_SHIFT);
     c->will.retain = (flags & FLAG_WILL_RETAIN) != 0;
     if ((flags & FLAG_RESERVED) != 0) {
         mqtt_scan_refuse(s, MQTT_MALFORMED_PACKET, "the reserved connect flag is set (3.1.2.3)");

@@ -26,7 +26,7 @@ void mqtt_decode_publish(struct mqtt_scan *s, uint8_t flags, struct mqtt_publish
 {
     out->dup = (flags & FLAG_DUP) != 0;
     out->retain = (flags & FLAG_RETAIN) != 0;
-    out->qos = (flags & FLAG_QOS) >> FLAG_QOS_SHIFT;
+    out->qos = (uint8_t)((flags & FLAG_QOS) >> FLAG_QOS_SHIFT);
     if (out->qos > 2) {
         mqtt_scan_refuse(s, MQTT_MALFORMED_PACKET, "the QoS is 3 (3.3.1.2)");
     }

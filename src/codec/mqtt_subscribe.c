@@ -21,7 +21,8 @@ static struct mqtt_subscription subscription_of(struct slice filter, uint8_t opt
         .qos = options & OPTION_QOS,
         .no_local = (options & OPTION_NO_LOCAL) != 0,
         .retain_as_published = (options & OPTION_RETAIN_AS_PUBLISHED) != 0,
-        .retain_handling = (options & OPTION_RETAIN_HANDLING) >> OPTION_RETAIN_HANDLING_SHIFT,
+        .retain_handling =
+            (uint8_t)((options & OPTION_RETAIN_HANDLING) >> OPTION_RETAIN_HANDLING_SHIFT),
     };
 }
 
