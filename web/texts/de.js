@@ -135,7 +135,6 @@ export const texts = {
   "gw.noclock": "keine Messung",
   "gw.none": "Noch hat sich kein Gateway gemeldet.",
   "gw.spool.aria": "{p} des Spools belegt",
-  "gw.devices": "Geräte an {name}",
 
   "dev.sub": "{n} Gerät|{n} Geräte",
   "dev.sub.q": "{n} Gerät passt|{n} Geräte passen",

@@ -134,7 +134,6 @@ export const texts = {
   "gw.noclock": "no reading",
   "gw.none": "No gateway has reported yet.",
   "gw.spool.aria": "{p} of the spool used",
-  "gw.devices": "Devices on {name}",
 
   "dev.sub": "{n} device|{n} devices",
   "dev.sub.q": "{n} device matches|{n} devices match",
