@@ -36,6 +36,7 @@ enum {
     STORE_REASON_MAX = 32,
     STORE_COUNTER_MAX = 64,
     STORE_EPHEMERAL_LEN = 65,
+    STORE_LINKS_MAX = 256,
     STORE_BLOCK_POINTS = 512, /* points of a chunk */
     STORE_BUCKETS_MAX = 4096
 };
@@ -163,6 +164,8 @@ struct store_device {
     int64_t dead_letter_ms;          /* the newest one; 0: never */
     uint64_t link_mismatches;        /* hellos whose exporter is not that of their connection */
     struct received_report received;
+    uint8_t links[STORE_LINKS_MAX]; /* ingest's own: which connections a hello may name */
+    size_t links_len;
     uint64_t change;
 };
 
@@ -289,17 +292,6 @@ MUST_USE enum store_result store_device_put(struct store *st, const struct store
 MUST_USE enum store_result store_hello_put(struct store *st,
                                            const struct device_id *device,
                                            const struct store_hello *hello);
-
-/* The exporter digest of the newest link of a device at a gateway. */
-MUST_USE enum store_result store_link_put(struct store *st,
-                                          const struct device_id *device,
-                                          const char *gateway,
-                                          const uint8_t exporter_digest[32],
-                                          int64_t at_ms);
-MUST_USE enum store_result store_link_get(struct store *st,
-                                          const struct device_id *device,
-                                          const char *gateway,
-                                          uint8_t exporter_digest[32]);
 
 /* A bus record that waits for the hello of (device, boot). STORE_TOO_MANY where a limit is reached.
  */

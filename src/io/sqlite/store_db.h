@@ -43,8 +43,6 @@ enum store_statement {
     SQL_HELLO_PUT,
     SQL_HELLO_TRIM,
     SQL_HELLO_LIST,
-    SQL_LINK_PUT,
-    SQL_LINK_GET,
     SQL_WAITING_COUNT,
     SQL_WAITING_COUNT_ALL,
     SQL_WAITING_ADD,

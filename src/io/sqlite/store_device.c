@@ -1,5 +1,5 @@
 /*
- * Devices, their hellos and links, and messages that wait for a hello.
+ * Devices, their hellos, and messages that wait for a hello.
  */
 #include "base/invariant.h"
 #include "io/sqlite/store_db.h"
@@ -14,6 +14,14 @@ static enum store_result read_device(struct store *st, sqlite3_stmt *s, struct s
     if (!column_bytes(s, 0, out->device.bytes, sizeof out->device.bytes)
         || received_report_decode(column_slice(s, 17), &out->received) != RECEIVED_REPORT_OK) {
         return store_damaged(st, "the row of a device");
+    }
+    struct slice links = column_slice(s, 18);
+    if (links.len > sizeof out->links) {
+        return store_damaged(st, "the links of a device");
+    }
+    out->links_len = links.len;
+    if (links.len > 0) {
+        memcpy(out->links, links.at, links.len);
     }
     out->change = (uint64_t)sqlite3_column_int64(s, 1);
     column_text(s, 2, out->gateway, sizeof out->gateway);
@@ -97,10 +105,11 @@ enum store_result store_device_put(struct store *st, const struct store_device *
     (void)sqlite3_bind_int64(s, 16, row->dead_letter_ms);
     (void)sqlite3_bind_int64(s, 17, (sqlite3_int64)row->link_mismatches);
     bind_bytes(s, 18, received, w.len);
+    bind_bytes(s, 19, row->links, row->links_len);
     return store_run(st, s);
 }
 
-/* ---- hellos and links ---- */
+/* ---- hellos ---- */
 
 enum store_result store_hellos(struct store *st,
                                const struct device_id *device,
@@ -147,37 +156,6 @@ enum store_result store_hello_put(struct store *st,
         bind_device(s, 1, device);
         (void)sqlite3_bind_int(s, 2, STORE_HELLOS_PER_DEVICE);
         result = store_run(st, s);
-    }
-    return result;
-}
-
-enum store_result store_link_put(struct store *st,
-                                 const struct device_id *device,
-                                 const char *gateway,
-                                 const uint8_t exporter_digest[32],
-                                 int64_t at_ms)
-{
-    INVARIANT(st->in_transaction);
-    sqlite3_stmt *s = store_statement(st, SQL_LINK_PUT);
-    bind_device(s, 1, device);
-    bind_text(s, 2, gateway);
-    bind_bytes(s, 3, exporter_digest, 32);
-    (void)sqlite3_bind_int64(s, 4, at_ms);
-    return store_run(st, s);
-}
-
-enum store_result store_link_get(struct store *st,
-                                 const struct device_id *device,
-                                 const char *gateway,
-                                 uint8_t exporter_digest[32])
-{
-    sqlite3_stmt *s = store_statement(st, SQL_LINK_GET);
-    bind_device(s, 1, device);
-    bind_text(s, 2, gateway);
-    enum store_result result = store_row(st, s);
-    if (result == STORE_OK) {
-        result = column_bytes(s, 0, exporter_digest, 32) ? STORE_OK : store_damaged(st, "a link");
-        (void)sqlite3_reset(s);
     }
     return result;
 }

@@ -31,13 +31,11 @@ const char *const store_schema =
     "NULL,"
     " clock_offset_ms INTEGER, clock_quality INTEGER NOT NULL, messages INTEGER NOT NULL,"
     " points INTEGER NOT NULL, dead_letters INTEGER NOT NULL, dead_letter_ms INTEGER NOT NULL,"
-    " link_mismatches INTEGER NOT NULL, received BLOB NOT NULL) STRICT;"
+    " link_mismatches INTEGER NOT NULL, received BLOB NOT NULL, links BLOB NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX device_change ON device(change);"
     "CREATE TABLE hello(device BLOB NOT NULL, boot INTEGER NOT NULL, first INTEGER NOT NULL,"
     " ephemeral BLOB NOT NULL, key_id BLOB NOT NULL, received_ms INTEGER NOT NULL,"
     " PRIMARY KEY(device, boot)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE link(device BLOB NOT NULL, gateway TEXT NOT NULL, exporter BLOB NOT NULL,"
-    " at_ms INTEGER NOT NULL, PRIMARY KEY(device, gateway)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE waiting(id INTEGER PRIMARY KEY AUTOINCREMENT, device BLOB NOT NULL, boot INTEGER "
     "NOT NULL,"
     " gateway TEXT NOT NULL, record BLOB NOT NULL) STRICT;"
@@ -61,7 +59,7 @@ const char *const store_schema =
 #define DEVICE_COLUMNS                                                                             \
     "SELECT device, change, gateway, connected, linked_ms, seen_ms, boot, boots, hello_ms, agent," \
     " clock_offset_ms, clock_quality, messages, points, dead_letters, dead_letter_ms,"             \
-    " link_mismatches, received FROM device "
+    " link_mismatches, received, links FROM device "
 
 const char *const store_sql[SQL_STATEMENT_COUNT] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -106,18 +104,15 @@ const char *const store_sql[SQL_STATEMENT_COUNT] = {
     [SQL_CHUNK_FIRST] = "SELECT from_ms FROM chunk WHERE series = ?1 ORDER BY from_ms LIMIT 1",
     [SQL_DEVICE_GET] = DEVICE_COLUMNS "WHERE device = ?1",
     [SQL_DEVICE_PUT] =
-        "INSERT INTO device(device, change, gateway, connected, linked_ms, seen_ms, boot, boots, "
-        "hello_ms, agent,"
-        " clock_offset_ms, clock_quality, messages, points, dead_letters, dead_letter_ms, "
-        "link_mismatches,"
-        " received) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
-        "?17, ?18)"
-        " ON CONFLICT(device) DO UPDATE SET change = ?2, gateway = ?3, connected = ?4, linked_ms = "
-        "?5,"
-        " seen_ms = ?6, boot = ?7, boots = ?8, hello_ms = ?9, agent = ?10, clock_offset_ms = ?11,"
-        " clock_quality = ?12, messages = ?13, points = ?14, dead_letters = ?15, dead_letter_ms = "
-        "?16,"
-        " link_mismatches = ?17, received = ?18",
+        "INSERT INTO device(device, change, gateway, connected, linked_ms, seen_ms, boot, boots,"
+        " hello_ms, agent, clock_offset_ms, clock_quality, messages, points, dead_letters,"
+        " dead_letter_ms, link_mismatches, received, links) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+        " ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        " ON CONFLICT(device) DO UPDATE SET change = ?2, gateway = ?3, connected = ?4,"
+        " linked_ms = ?5, seen_ms = ?6, boot = ?7, boots = ?8, hello_ms = ?9, agent = ?10,"
+        " clock_offset_ms = ?11, clock_quality = ?12, messages = ?13, points = ?14,"
+        " dead_letters = ?15, dead_letter_ms = ?16, link_mismatches = ?17, received = ?18,"
+        " links = ?19",
     [SQL_DEVICES_SINCE] = DEVICE_COLUMNS "WHERE change > ?1 ORDER BY change LIMIT ?2",
     [SQL_HELLO_PUT] = "INSERT OR REPLACE INTO hello VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_HELLO_TRIM] = "DELETE FROM hello WHERE device = ?1 AND boot NOT IN"
@@ -125,8 +120,6 @@ const char *const store_sql[SQL_STATEMENT_COUNT] = {
     [SQL_HELLO_LIST] =
         "SELECT boot, first, ephemeral, key_id, received_ms FROM hello WHERE device = ?1"
         " ORDER BY boot DESC LIMIT ?2",
-    [SQL_LINK_PUT] = "INSERT OR REPLACE INTO link VALUES(?1, ?2, ?3, ?4)",
-    [SQL_LINK_GET] = "SELECT exporter FROM link WHERE device = ?1 AND gateway = ?2",
     [SQL_WAITING_COUNT] = "SELECT count(*) FROM waiting WHERE device = ?1",
     [SQL_WAITING_COUNT_ALL] = "SELECT count(*) FROM waiting",
     [SQL_WAITING_ADD] = "INSERT INTO waiting(device, boot, gateway, record) VALUES(?1, ?2, ?3, ?4)",

@@ -1,0 +1,253 @@
+/*
+ * What is a record of the bus worth? Decides for each one: verified and new, so its points are
+ * stored; a duplicate; waiting for its hello; or refused, with a reason. Knows neither journals nor
+ * tables: what it needs of a device comes in by ADMIT_LOADED, what must be kept goes out as effects
+ * and dirty devices.
+ *
+ *     record --> device known? --no--> ADMIT_LOAD, then the same record again after ADMIT_LOADED
+ *                     |
+ *        hello     certificate under the issuer, id = topic = gateway's word, signature over the
+ * topic, key of ours, exporter of a link at that gateway, boot rules       -> ADMIT_KEEP_HELLO,
+ * ADMIT_RELEASE t/STREAM  hello of its boot? MAC, received set, SenML                -> ADMIT_STORE
+ *        j/STREAM  the gateway's word alone, JSON                             -> ADMIT_STORE
+ *        link      connected, gateway, exporter
+ *
+ * Within one boot the ephemeral key never changes; a boot above all known ones begins at a sequence
+ * number that was never applied; a late hello of an older boot must fit between its neighbours. The
+ * last ADMIT_BOOTS boots are kept; what is older is stale. An authentic message whose payload
+ * cannot be used is refused, but its number counts as received: it came, and cannot be missing.
+ *
+ * A device that is in memory is up to date; the store's copy is older by the dirty ones. The role
+ * writes all dirty devices in the transaction that holds their points and then says
+ * ADMIT_COMMITTED; a failed commit ends the role.
+ */
+#ifndef CORE_INGEST_ADMIT_H
+#define CORE_INGEST_ADMIT_H
+
+#include "base/arena.h"
+#include "base/table.h"
+#include "codec/bus_record.h"
+#include "codec/message.h"
+#include "codec/point.h"
+#include "codec/senml.h"
+#include "core/ingest/received.h"
+#include "crypto/hash.h"
+#include "crypto/key.h"
+#include "trust/chain.h"
+
+enum {
+    ADMIT_BOOTS = 8,    /* hellos kept of a device */
+    ADMIT_LINKS = 6,    /* newest connections of a device whose exporter may be named by a hello */
+    ADMIT_MAC_KEYS = 2, /* derived keys held of a device */
+    ADMIT_INGEST_KEYS = 4, /* our own, newest first */
+    ADMIT_POINTS_MAX = SENML_RECORDS_MAX,
+    ADMIT_EFFECTS_MAX = 8,
+    ADMIT_SCRATCH_BYTES = ADMIT_POINTS_MAX * (SENML_NAME_MAX + SENML_UNIT_MAX + 32),
+    ADMIT_CLOCK_TOLERANCE_MS = 2000, /* of a device's clock that counts as synced */
+    ADMIT_LINKS_BYTES = 1 + ADMIT_LINKS * 40
+};
+
+enum admit_reason {
+    ADMIT_BAD_MAC,
+    ADMIT_UNKNOWN_KEY, /* the hello was made for an ingest key that is not ours */
+    ADMIT_NO_HELLO,    /* no room to wait for it */
+    ADMIT_STALE_BOOT,  /* older than the boots that are kept */
+    ADMIT_MALFORMED,
+    ADMIT_NOT_ALLOWED, /* a topic that ingest does not take, or a certificate our issuers do not
+                          vouch for */
+    ADMIT_BAD_SIGNATURE,
+    ADMIT_BOOT_REUSED,    /* a clone or a rolled-back flash */
+    ADMIT_TOPIC_MISMATCH, /* topic, certificate and connection do not name one device */
+    ADMIT_TOO_MANY_SERIES,
+    ADMIT_LINK_MISMATCH /* the hello was made for another connection */
+};
+enum { ADMIT_REASON_COUNT = ADMIT_LINK_MISMATCH + 1 };
+
+const char *admit_reason_name(enum admit_reason reason); /* "bad-mac" ...: docs/architecture.md */
+
+struct admit_boot {
+    uint32_t boot;
+    uint64_t first;
+    int64_t received_ms;
+    uint8_t ephemeral[MESSAGE_POINT_LEN];
+    uint8_t key_id[MESSAGE_KEY_ID_LEN];
+};
+
+struct admit_link {
+    uint64_t gateway; /* admit_gateway_of its name */
+    uint8_t exporter[DIGEST_LEN];
+};
+
+struct admit_device {
+    struct device_id id;
+    bool in_use, is_dirty, was_used; /* was_used: since the hand of the clock went by */
+    uint32_t next_dirty;             /* 1 + index; 0: the last of the list */
+    uint64_t gateway;                /* of the newest link; 0: none */
+    bool connected;
+    int64_t linked_ms; /* when `connected` became what it is */
+    int64_t seen_ms;
+    uint32_t boots_total;
+    uint32_t boot_count;
+    struct admit_boot boots[ADMIT_BOOTS]; /* highest first */
+    uint8_t agent[MESSAGE_AGENT_MAX];
+    uint8_t agent_len;
+    uint8_t link_count;
+    struct admit_link links[ADMIT_LINKS]; /* newest first */
+    bool has_clock_offset;
+    int64_t
+        clock_offset_ms; /* the largest since it was linked: a late message only makes it smaller */
+    enum time_quality clock_quality;
+    uint64_t messages, points, dead_letters, link_mismatches;
+    int64_t dead_letter_ms;
+    struct received received;
+    uint32_t mac_boots[ADMIT_MAC_KEYS]; /* 0: none */
+    struct mac_key macs[ADMIT_MAC_KEYS];
+};
+
+struct admit_ingest_key {
+    uint8_t id[MESSAGE_KEY_ID_LEN];
+    const struct key_private *key;
+};
+
+struct admit_config {
+    struct admit_ingest_key keys[ADMIT_INGEST_KEYS];
+    size_t keys_count;
+    struct chain_anchors issuers;
+    struct slice domain; /* of SPIFFE ids */
+};
+
+struct admit_memory { /* the caller's, for as long as the core lives */
+    struct admit_device *devices;
+    uint32_t devices_cap;
+    struct table_slot *slots;
+    uint32_t slots_cap; /* a power of two, at least 8/7 of devices_cap */
+    struct received_spill *spills;
+    uint32_t spills_cap; /* at least 1 */
+    uint8_t *scratch;    /* ADMIT_SCRATCH_BYTES */
+    uint64_t seed;       /* from entropy: spreads the table */
+};
+
+struct admit {
+    struct admit_config config;
+    struct admit_device *devices;
+    uint32_t devices_cap, devices_count, hand;
+    uint32_t dirty_count, first_dirty; /* 1 + index; 0: none */
+    struct table table;
+    struct received_pool pool;
+    struct arena scratch;
+    uint64_t ecdh, chains; /* expensive work done: metrics */
+};
+
+enum admit_event_kind {
+    ADMIT_SAW_RECORD,   /* record */
+    ADMIT_LOADED,       /* loaded: what the store knows of a device, or that it knows nothing */
+    ADMIT_WAIT_REFUSED, /* record: the effect ADMIT_WAIT found no room */
+    ADMIT_WAIT_EXPIRED, /* record: gave its place to a younger one, or its boot has become stale */
+    ADMIT_SERIES_REFUSED, /* record: the effect ADMIT_STORE would have made too many series */
+    ADMIT_COMMITTED       /* all dirty devices are durable */
+};
+
+struct admit_record {
+    uint64_t gateway;   /* whose journal it is in */
+    struct slice bytes; /* the record as it was on the bus */
+    uint32_t points;    /* of ADMIT_SERIES_REFUSED: how many ADMIT_STORE had ordered */
+};
+
+struct admit_loaded {
+    struct device_id device;
+    bool is_known;                  /* false: the rest is not looked at */
+    const struct admit_device *row; /* without received, links, macs; boots included */
+    const struct received_report *received;
+    struct slice links; /* as admit_links_encode wrote them */
+};
+
+struct admit_event {
+    enum admit_event_kind kind;
+    union {
+        struct admit_record record;
+        struct admit_loaded loaded;
+    };
+};
+
+enum admit_effect_kind {
+    ADMIT_LOAD, /* read `device` from the store, say ADMIT_LOADED, then give the same record again
+                 */
+    ADMIT_COMMIT_FIRST, /* all room is dirty: commit, say ADMIT_COMMITTED, then give the same record
+                           again */
+    ADMIT_STORE,        /* `points` of `device` and `stream` */
+    ADMIT_KEEP_HELLO,   /* boots[0..] of `device` has `hello`: write it */
+    ADMIT_RELEASE,      /* give the records that wait for (device, boot) again, oldest first */
+    ADMIT_EXPIRE,       /* those that wait for boots up to `boot`: ADMIT_WAIT_EXPIRED for each */
+    ADMIT_WAIT,         /* keep the record until the hello of (device, boot) comes */
+    ADMIT_REFUSE,       /* count it by `reason` and keep it as a dead letter */
+    ADMIT_LOSE,         /* keep `loss` as evidence */
+    ADMIT_STOP          /* the machine failed (no memory for a key): commit nothing, end */
+};
+
+/* What became of a record: exactly one per record that was not sent back to be given again. */
+enum admit_outcome {
+    ADMIT_AGAIN,     /* give it again: after ADMIT_LOAD or ADMIT_COMMIT_FIRST */
+    ADMIT_APPLIED,   /* its points go to the store */
+    ADMIT_DUPLICATE, /* authentic, and applied before */
+    ADMIT_GREETED,   /* a hello, new or the same again */
+    ADMIT_NOTED,     /* a link */
+    ADMIT_WAITING,
+    ADMIT_REFUSED
+};
+enum { ADMIT_OUTCOME_COUNT = ADMIT_REFUSED + 1 };
+
+const char *admit_outcome_name(enum admit_outcome outcome); /* "applied" ... */
+
+struct admit_effect {
+    enum admit_effect_kind kind;
+    uint32_t boot;
+    enum admit_reason reason;
+    struct admit_boot hello;
+    struct received_loss loss;
+};
+
+struct admit_point {
+    struct slice name, unit; /* in the scratch: until the next step */
+    struct point point;
+};
+
+struct admit_effects {
+    enum admit_outcome outcome;
+    bool is_authentic;        /* a signature or MAC of the device was verified */
+    struct bus_record record; /* decoded; zero where it could not be */
+    struct device_id device;  /* of all effects */
+    struct slice stream;      /* of ADMIT_STORE; in the record's bytes */
+    uint32_t texts;           /* points left out because their value is text */
+    uint32_t points_count;
+    struct admit_point points[ADMIT_POINTS_MAX];
+    uint32_t count;
+    struct admit_effect list[ADMIT_EFFECTS_MAX];
+};
+
+void admit_init(struct admit *a,
+                const struct admit_config *config,
+                const struct admit_memory *memory);
+
+/* Slices in `out` live until the next step. */
+void admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out);
+
+/* The dirty devices, one after the other: begin with NULL; NULL at the end. */
+const struct admit_device *admit_dirty_next(const struct admit *a,
+                                            const struct admit_device *after);
+
+/* The received set and the links of a device as the store keeps them. */
+void admit_received_report(const struct admit *a,
+                           const struct admit_device *d,
+                           struct received_report *out);
+void admit_links_encode(const struct admit_device *d, struct writer *w);
+
+/* Names of gateways as the core tells them apart; never 0. */
+uint64_t admit_gateway_of(struct slice name);
+
+/* Wipes every derived key. */
+void admit_wipe(struct admit *a);
+
+/* Every invariant of the struct. */
+void admit_check(const struct admit *a);
+
+#endif
