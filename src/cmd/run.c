@@ -77,6 +77,8 @@ static int run_control(const struct config *c)
         .console_origin = c->console_listen,
         .console_dir = c->console_dir[0] != '\0' ? c->console_dir : NULL,
         .devices_listen = address_of(c->devices_listen),
+        .require_linking = c->require_linking,
+        .device_lifetime_ms = c->device_lifetime_ms,
         .metrics_listen = address_of(c->metrics_listen),
         .ready_path = path_in(c, "run/control.ready"),
     };

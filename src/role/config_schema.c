@@ -154,6 +154,29 @@ uint8_t *config_origin_of(struct config *config, uint32_t gateway, const struct 
     return &config->origin[group][row - config_schema];
 }
 
+/* In the largest unit that divides it: "91 d", "16 MiB". */
+static void write_with_unit(enum value_kind kind, uint64_t number, char *text, size_t cap)
+{
+    static const struct {
+        enum value_kind kind;
+        uint64_t factor;
+        const char *name;
+    } units[] = {
+        {VALUE_DURATION, DAYS(1), "d"}, {VALUE_DURATION, 3600000, "h"},
+        {VALUE_DURATION, 60000, "min"}, {VALUE_DURATION, 1000, "s"},
+        {VALUE_DURATION, 1, "ms"},      {VALUE_SIZE, 1 << 30, "GiB"},
+        {VALUE_SIZE, 1 << 20, "MiB"},   {VALUE_SIZE, 1 << 10, "KiB"},
+        {VALUE_SIZE, 1, "B"},
+    };
+    for (size_t i = 0; i < COUNT_OF(units); i++) {
+        if (units[i].kind == kind && number % units[i].factor == 0) {
+            (void)snprintf(text, cap, "\"%llu %s\"", (unsigned long long)(number / units[i].factor),
+                           units[i].name);
+            return;
+        }
+    }
+}
+
 static void write_value(const struct config_row *row, const void *place, char *text, size_t cap)
 {
     uint64_t number = 0;
@@ -176,11 +199,11 @@ static void write_value(const struct config_row *row, const void *place, char *t
     case VALUE_DURATION:
     case VALUE_SIZE: memcpy(&number, place, sizeof number);
     }
-    (void)snprintf(text, cap,
-                   row->kind == VALUE_NUMBER ? "%llu"
-                   : row->kind == VALUE_SIZE ? "\"%llu B\""
-                                             : "\"%llu ms\"",
-                   (unsigned long long)number);
+    if (row->kind == VALUE_NUMBER) {
+        (void)snprintf(text, cap, "%llu", (unsigned long long)number);
+    } else {
+        write_with_unit(row->kind, number, text, cap);
+    }
 }
 
 void config_explain(

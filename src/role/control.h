@@ -17,12 +17,14 @@ struct control_config {
     bool console_tls;           /* with DATA/pki/devices.pem: false only on loopback */
     const char
         *console_origin; /* "http://localhost:8080": what links are made of, what Origin must be */
-    const char *console_dir;    /* serve the console's files from here instead of from the binary;
-                                   NULL: binary */
-    const char *devices_listen; /* device services, "127.0.0.1:9443"; NULL: none */
-    const char *metrics_listen; /* NULL: none */
-    const char *ready_path;     /* written, atomically, when all listeners are open:
-                                   {"v":1,"console":PORT,...}; NULL: not */
+    const char *console_dir;     /* serve the console's files from here instead of from the binary;
+                                    NULL: binary */
+    const char *devices_listen;  /* device services, "127.0.0.1:9443"; NULL: none */
+    bool require_linking;        /* first enrolments must be linked to their connection */
+    uint64_t device_lifetime_ms; /* of the certificates issued */
+    const char *metrics_listen;  /* NULL: none */
+    const char *ready_path;      /* written, atomically, when all listeners are open:
+                                    {"v":1,"console":PORT,...}; NULL: not */
 };
 
 /* Runs until SIGTERM; the process's exit code. `port_handler` and loop are its own. */
