@@ -161,7 +161,9 @@ const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 export function ticks(from, to, count) {
   const span = to - from;
   if (!(span > 0)) return [];
-  const step = (steps.find((s) => span / (s * 1000) <= count) ?? steps[steps.length - 1]) * 1000;
+  // Past two days the labels are days, so the marks are too.
+  const least = span > 2 * 86400e3 ? 86400 : 1;
+  const step = (steps.find((s) => s >= least && span / (s * 1000) <= count) ?? steps[steps.length - 1]) * 1000;
   const out = [];
   for (let at = Math.ceil(from / step) * step; at <= to && out.length < 32; at += step) out.push(at);
   return out;

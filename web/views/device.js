@@ -123,7 +123,7 @@ export function deviceView({ update, live }, name) {
       check(
         !d.connected ? "unk" : isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "warn" : "unk",
         t("c.clock"),
-        html`${d.connected ? nothing : html`${t("c.last")} `}${quality ? word("c.clock", quality) : t("c.clock.unknown")}${typeof d.clock?.offset_s === "number" ? html`, ${t("c.clock.off", { o: offset(d.clock.offset_s) })}` : nothing}`,
+        html`${d.connected || !quality ? nothing : html`${t("c.last")} `}${quality ? word("c.clock", quality) : t("c.clock.unknown")}${typeof d.clock?.offset_s === "number" ? html`, ${t("c.clock.off", { o: offset(d.clock.offset_s) })}` : nothing}`,
       ),
     ];
   }
