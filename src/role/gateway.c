@@ -14,7 +14,7 @@ enum { PEM_MAX = 65536, PACKET_LIMIT = BUS_RECORD_PAYLOAD_MAX, HANDSHAKE_MS = 10
 void gateway_fail(struct gateway *g, enum gateway_exit code, const char *what, const char *why)
 {
     if (g->exit_code == 0) {
-        g->exit_code = code;
+        g->exit_code = (int)code;
         (void)fprintf(stderr, "gateway %s stops: %s: %s\n", g->config->name, what, why);
         port_stop(g->port);
     }
@@ -340,7 +340,7 @@ int gateway_run(const struct gateway_config *config)
         port_run(g->port);
         code = g->exit_code;
     }
-    g->exit_code = code;
+    g->exit_code = (int)code;
     close_all(g);
     return code;
 }
