@@ -242,7 +242,7 @@ static void keep_rest(struct port_conn *conn)
         return;
     }
     if (conn->in.len > conn->own_cap) {
-        uint8_t *at = port_alloc(conn->in.len);
+        uint8_t *at = port_alloc_bytes(conn->in.len);
         memcpy(at, conn->in.at, conn->in.len);
         free(conn->own);
         conn->own = at;
@@ -270,7 +270,7 @@ static void take_in(struct port_conn *conn, size_t got)
         conn->in = slice_of(conn->port->scratch, got);
     } else {
         size_t len = conn->in.len + got;
-        uint8_t *joined = port_alloc(len);
+        uint8_t *joined = port_alloc_bytes(len);
         memcpy(joined, conn->in.at, conn->in.len);
         memcpy(joined + conn->in.len, conn->port->scratch, got);
         free(conn->own);
@@ -364,7 +364,7 @@ static void append(struct out_buffer *out, struct slice bytes)
         while (cap < need) {
             cap *= 2;
         }
-        uint8_t *at = port_alloc(cap);
+        uint8_t *at = port_alloc_bytes(cap);
         if (out->len > 0) {
             memcpy(at, out->at + out->head, out->len);
         }

@@ -232,7 +232,8 @@ struct port {
         }                                                                                          \
     } while (0)
 
-void *port_alloc(size_t len); /* zeroed; stops the process where there is none */
+void *port_alloc(size_t len);       /* zeroed; stops the process where there is none */
+void *port_alloc_bytes(size_t len); /* not zeroed */
 void port_tell(struct port *port, const struct port_event *ev);
 void port_why_set(struct port_why *why, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

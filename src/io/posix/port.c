@@ -23,6 +23,13 @@ void *port_alloc(size_t len)
     return at;
 }
 
+void *port_alloc_bytes(size_t len)
+{
+    void *at = malloc(len);
+    INVARIANT(at != NULL);
+    return at;
+}
+
 void port_tell(struct port *port, const struct port_event *ev)
 {
     port->handler(port->role, ev);

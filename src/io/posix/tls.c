@@ -432,7 +432,12 @@ enum io_outcome tls_read(struct port_conn *conn, uint8_t *to, size_t len, size_t
     ERR_clear_error();
     errno = 0;
     int result = SSL_read_ex(conn->ssl, to, len, got);
-    return result == 1 ? IO_DONE : outcome_of(conn, result, errno);
+    if (result != 1) {
+        return outcome_of(conn, result, errno);
+    }
+    /* Nothing left over from what was read ahead: asking on would only cost a read that finds
+     * nothing. */
+    return SSL_has_pending(conn->ssl) ? IO_DONE : IO_WAIT_READ;
 }
 
 enum io_outcome tls_write(struct port_conn *conn, struct slice bytes, size_t *written)
