@@ -192,6 +192,18 @@ export async function run(test, stage) {
     expect(hatch.isOpaque && hatch.colours >= 2, "the gap is not hatched");
   });
 
+  await act("values of a recording are shown where they are, with their date, and greyed out", async ({ page }) => {
+    await go(page, "/devices/press-005", "hf-chart canvas");
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector("hf-chart")).plot.t.length > 100);
+    const plot = await page.evaluate(() => {
+      const { from, to, gaps } = /** @type {any} */ (document.querySelector("hf-chart")).plot;
+      return { from, to, gaps };
+    });
+    expect(plot.to === Date.UTC(2020, 2, 9, 12, 34) && plot.to - plot.from === 600e3, `from ${new Date(plot.from).toISOString()} to ${new Date(plot.to).toISOString()}`);
+    expect((await page.textContent(".charts + .xax + .tl-note"))?.includes("9 Mar 2020"), "the date is not said");
+    expect((await page.locator(".chart.stale").count()) === 4, "old values look fresh");
+  });
+
   await act("the table twin has the charts' values, and says where there are none", async ({ page }) => {
     await go(page, "/devices/press-001", "hf-chart canvas");
     await page.waitForFunction(() => /** @type {any} */ (document.querySelector("hf-chart")).plot.gaps.length > 0);
@@ -278,4 +290,29 @@ export async function run(test, stage) {
   }, { width: 390, height: 844 });
 
   await fleet.close();
+
+  // The tests themselves: what they watch for is seen when it is there.
+  const calm = await serve({ devices: 3, calm: true });
+  /** @param {string} name @param {(page: import("playwright-core").Page) => Promise<unknown>} spoil @param {RegExp} seen */
+  const canary = (name, spoil, seen) =>
+    test(`canary: ${name} is seen`, async () => {
+      let fault = "";
+      await stage
+        .window({}, async ({ page }) => {
+          await page.goto(`${calm.url}/`);
+          await page.waitForSelector(".lens");
+          await spoil(page);
+          await page.waitForTimeout(50);
+          const found = await violations(page);
+          expect(found.length === 0, found.join("\n"));
+        })
+        .catch((error) => (fault = String(error)));
+      expect(seen.test(fault), `it was not: ${fault}`);
+    });
+  await canary("a console error", (page) => page.evaluate(() => console.error("spoilt")), /spoilt/);
+  await canary("a style attribute", (page) => page.evaluate(() => document.body.setAttribute("style", "color: red")), /CSP: style-src-attr/);
+  await canary("an image of another host", (page) => page.evaluate(() => void document.head.append(Object.assign(document.createElement("img"), { src: "http://127.0.0.1:9/x.png" }))), /CSP: img-src/);
+  await canary("a button without a name", (page) => page.evaluate(() => document.querySelector("main")?.append(document.createElement("button"))), /button-name/);
+  await canary("too little contrast", (page) => page.evaluate(() => (/** @type {HTMLElement} */ (document.querySelector("h1")).style.color = "#ccc")), /color-contrast/);
+  await calm.close();
 }

@@ -210,7 +210,7 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
     push("fleet", { v: 1, now: f.now, ingest: f.ingest, connected: f.connected });
     for (const s of streams) {
       const d = fleet.devices.find((x) => x.name === s.device);
-      if (!d?.connected) continue;
+      if (!d?.connected || d.name === "press-005") continue;
       const at = Math.floor(Date.now() / 1000) * 1000;
       push("point", { v: 1, now: iso(Date.now()), items: measured.map((m, k) => ({ series: k + 1, stream: "press", name: m[1], unit: m[2], time: iso(at), value: value(k, at), quality: "synced", provenance: k === 3 ? "gateway" : "device" })) }, d.name);
     }
@@ -267,21 +267,25 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
     }
     const device = fleet.devices.find((x) => x.name === url.searchParams.get("device"));
     const hasData = device && device.identity !== "expected";
-    const since = now - 30 * 86400e3;
-    if (path === "/data/series") return json(res, 200, { v: 1, now: iso(now), next: null, items: hasData ? measured.map((m, k) => ({ v: 1, id: k + 1, device: device.name, stream: "press", name: m[1], unit: m[2], provenance: k === 3 ? "gateway" : "device", first: iso(since), last: iso(device.connected ? now : device.heard), count: 2592000, last_value: value(k, now) })) : [] });
-    if (path === "/data/last") return json(res, 200, { v: 1, now: iso(now), next: null, items: hasData ? measured.map((m, k) => ({ v: 1, series: k + 1, stream: "press", name: m[1], unit: m[2], time: iso(device.connected ? now : device.heard), value: value(k, device.connected ? now : device.heard), quality: "synced", provenance: k === 3 ? "gateway" : "device" })) : [] });
+    // press-005 replays a recording of 2020: its values are old, its messages are not.
+    const isReplay = device?.name === "press-005";
+    const edge = isReplay ? Date.UTC(2020, 2, 9, 12, 34) : device?.connected ? now : (device?.heard ?? now);
+    const since = isReplay ? edge - 1800e3 : now - 30 * 86400e3;
+    if (path === "/data/series") return json(res, 200, { v: 1, now: iso(now), next: null, items: hasData ? measured.map((m, k) => ({ v: 1, id: k + 1, device: device.name, stream: "press", name: m[1], unit: m[2], provenance: k === 3 ? "gateway" : "device", first: iso(since), last: iso(edge), count: isReplay ? 1800 : 2592000, last_value: value(k, edge) })) : [] });
+    if (path === "/data/last") return json(res, 200, { v: 1, now: iso(now), next: null, items: hasData ? measured.map((m, k) => ({ v: 1, series: k + 1, stream: "press", name: m[1], unit: m[2], time: iso(edge), value: value(k, edge), quality: "synced", provenance: k === 3 ? "gateway" : "device" })) : [] });
     if (path === "/data/buckets") {
       const from = Date.parse(url.searchParams.get("from"));
       const to = Date.parse(url.searchParams.get("to"));
       const n = Number(url.searchParams.get("buckets"));
       const k = Number(url.searchParams.get("series")) - 1;
       const step = (to - from) / n;
+      const end = from < Date.UTC(2021) ? Date.UTC(2020, 2, 9, 12, 34) : now;
       const gap = [now - 0.44 * 600e3, now - 0.37 * 600e3];
       const out = { v: 1, series: k + 1, from: iso(from), to: iso(to), bucket_s: step / 1000, t: [], min: [], max: [], mean: [], count: [], gaps: [{ from: iso(gap[0]), to: iso(gap[1]), why: "missing" }] };
       for (let i = 0; i < n; i++) {
         const at = from + i * step;
         const mid = at + step / 2;
-        const isEmpty = mid > now || (mid > gap[0] && mid < gap[1]);
+        const isEmpty = mid > end || (mid > gap[0] && mid < gap[1]);
         const v = value(k, mid);
         out.t.push(at);
         const spread = measured[k][5] * Math.min(2, 0.6 + step / 60e3);

@@ -26,6 +26,7 @@ export async function run(test, stage) {
     ["device-degraded", fleet, `/devices/${degraded}`, "hf-chart canvas"],
     ["device-healthy", fleet, "/devices/press-001", "hf-chart canvas"],
     ["device-unknown", fleet, `/devices/${unknown}`, "hf-chart canvas"],
+    ["device-replay", fleet, "/devices/press-005", "hf-chart canvas"],
     ["device-expected", fleet, `/devices/${expected}`, ".verdict"],
     ["device-table", fleet, "/devices/press-001", "hf-chart canvas", (page) => page.click(".ph .lnk").then(() => page.waitForSelector(".values td"))],
     ["device-missing", fleet, "/devices/press-9999", ".empty", undefined, /status of 404/],
