@@ -1,5 +1,6 @@
 #include "cmd/cli.h"
 #include "cmd/version.h"
+#include "role/errors.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
@@ -60,6 +61,18 @@ static int help_on(struct cli *cli, const char *noun, const char *verb)
             (void)printf("  %-22s %s\n", cli_commands[i].verb, cli_commands[i].summary);
         }
     }
+    return CLI_DONE;
+}
+
+int cli_help_code(const struct cli *cli, const char *code)
+{
+    const struct error_text *error = error_find(code);
+    if (error == NULL) {
+        return cli_error(cli, CLI_NOT_FOUND, "HF-1103", "there is no such error code",
+                         "codes are HF- and four digits", "docs/errors.md lists all of them");
+    }
+    (void)printf("%s: %s\n  why:     %s\n  do:      %s\n  example: %s\n", error->code, error->title,
+                 error->why, error->todo, error->example);
     return CLI_DONE;
 }
 
