@@ -168,7 +168,8 @@ static void live_through_a_failed_sync(void *context, struct sim_world *world)
     sim_fail(world, CUTS_MACHINE, SIM_SYNC, 1, PORT_FAILED, false);
     CHECK(!work(&p, life, life->records));
     CHECK(p.broke);
-    sim_kill(p.port);
+    bus_writer_close(p.bus);
+    port_close_all(p.port);
     p = (struct process){0};
     p.port = sim_start(world, CUTS_MACHINE, on_event, &p);
     REQUIRE(bus_writer_open(p.port, "spool", &small, &p.bus, &why) == BUS_OK);
