@@ -59,7 +59,7 @@ static void commit(struct rig *rig)
 {
     while (bus_durable(rig->bus) < bus_staged(rig->bus)) {
         if (bus_flush(rig->bus) != BUS_OK) {
-            CHECK(!"flush failed");
+            test_failed(__FILE__, __LINE__, "flush failed");
             return;
         }
         port_run(rig->port);
@@ -105,7 +105,7 @@ static uint64_t read_all(struct rig *rig, bus_position *cursor, uint64_t first)
 {
     struct bus_reader *reader = NULL;
     if (bus_reader_open(rig->port, rig->dir, *cursor, rig, &reader, &rig->why) != BUS_OK) {
-        CHECK(!"reader does not open");
+        test_failed(__FILE__, __LINE__, "the reader does not open: %s", rig->why.text);
         return first;
     }
     struct slice record;
