@@ -202,6 +202,8 @@ export async function run(test, stage) {
     expect(plot.to === Date.UTC(2020, 2, 9, 12, 34) && plot.to - plot.from === 600e3, `from ${new Date(plot.from).toISOString()} to ${new Date(plot.to).toISOString()}`);
     expect((await page.textContent(".charts + .xax + .tl-note"))?.includes("9 Mar 2020"), "the date is not said");
     expect((await page.locator(".chart.stale").count()) === 4, "old values look fresh");
+    const [value, name] = await page.$$eval(".chart:first-child .val, .chart:first-child b", (both) => both.reverse().map((e) => getComputedStyle(e).color));
+    expect(value !== name, "an old value has the ink of a fresh one");
   });
 
   await act("the table twin has the charts' values, and says where there are none", async ({ page }) => {

@@ -52,5 +52,20 @@ export async function run(test, stage) {
       }
     }
   }
+  // German words are longer: nothing may run out of its place.
+  for (const [name, path, ready] of [["fleet", "/", ".lens"], ["devices", "/devices?q=name:press-04*", "tbody tr"], ["device-degraded", `/devices/${degraded}`, "hf-chart canvas"]]) {
+    for (const [device, width, height] of sizes) {
+      await test(`screen ${name}, ${device}, in German`, () =>
+        stage.window({ width, height, locale: "de-DE" }, async ({ page }) => {
+          await page.goto(fleet.url + path);
+          await page.waitForSelector(ready);
+          await page.waitForFunction(() => document.fonts.status === "loaded" && !document.querySelector(".skel"));
+          await sound(page);
+          await stage.picture(page, `${name}-${width}-german`);
+          const found = await violations(page);
+          expect(found.length === 0, found.join("\n"));
+        }));
+    }
+  }
   for (const server of [fleet, calm, bare, closed]) await server.close();
 }

@@ -324,10 +324,10 @@ export function telemetry(device, update) {
 
   /** @param {{from: number, to: number, isPast: boolean}} s */
   function legend(s) {
-    const shown = visible();
-    const causes = new Set(shown.flatMap((l) => (l.buckets.data?.gaps ?? []).map((/** @type {any} */ g) => g.why)));
+    const named = visible().flatMap((l) => /** @type {any[]} */ (l.buckets.data?.gaps ?? []));
+    const isMissing = named.some((g) => g.why === "missing" && (ms(g.to) ?? s.to) > s.from && (ms(g.from) ?? s.to) < s.to);
     return html`<div class="tl-note">
-      <span class="st"><svg class="sw" aria-hidden="true"><rect class="f-gap" width="18" height="10" rx="2"></rect></svg>${causes.has("missing") ? t("tm.gap.missing") : t("tm.gap")}</span>
+      <span class="st"><svg class="sw" aria-hidden="true"><rect class="f-gap" width="18" height="10" rx="2"></rect></svg>${isMissing ? t("tm.gap.missing") : t("tm.gap")}</span>
       <span class="st"><svg class="sw" aria-hidden="true"><rect class="ar" width="18" height="10"></rect></svg>${t("tm.minmax")}</span>
       ${s.isPast ? html`<span>${t("tm.ends", { when: when(s.to) })}</span>` : nothing}
     </div>`;
