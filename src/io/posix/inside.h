@@ -272,6 +272,9 @@ enum io_outcome transport_read(struct port_conn *conn, uint8_t *to, size_t len, 
 enum io_outcome transport_write(struct port_conn *conn, struct slice bytes, size_t *written);
 void transport_end(struct port_conn *conn); /* close_notify and the end of our half */
 
+/* tls_library.c */
+OSSL_LIB_CTX *tls_library(void); /* of the process; NULL: OpenSSL's default one */
+
 /* tls.c */
 void tls_hold(struct port_tls *tls);
 bool tls_attach(struct port_conn *conn, const char *server_name);

@@ -35,7 +35,7 @@ static int verify_against(const struct port_tls *tls,
                           X509_STORE_CTX *asked,
                           X509_VERIFY_PARAM *asked_name)
 {
-    X509_STORE_CTX *own = X509_STORE_CTX_new();
+    X509_STORE_CTX *own = X509_STORE_CTX_new_ex(tls_library(), NULL);
     int error = X509_V_ERR_OUT_OF_MEM;
     if (own == NULL
         || X509_STORE_CTX_init(own, tls->stores[set], X509_STORE_CTX_get0_cert(asked),
@@ -140,13 +140,24 @@ static BIO *bio_over(struct slice pem)
     return pem.len <= INT32_MAX ? BIO_new_mem_buf(pem.at, (int)pem.len) : NULL;
 }
 
+/* The next certificate of the text; NULL at its end. */
+static X509 *next_certificate(BIO *bio)
+{
+    X509 *cert = X509_new_ex(tls_library(), NULL);
+    if (cert != NULL && PEM_read_bio_X509(bio, &cert, no_pass_phrase, NULL) == NULL) {
+        X509_free(cert);
+        return NULL;
+    }
+    return cert;
+}
+
 static bool load_chain(SSL_CTX *ctx, struct slice pem)
 {
     BIO *bio = bio_over(pem);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
+    X509 *cert = next_certificate(bio);
     bool ok = cert != NULL && SSL_CTX_use_certificate(ctx, cert) == 1;
     X509_free(cert);
-    while (ok && (cert = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+    while (ok && (cert = next_certificate(bio)) != NULL) {
         ok = SSL_CTX_add1_chain_cert(ctx, cert) == 1;
         X509_free(cert);
     }
@@ -175,7 +186,7 @@ static X509_STORE *load_anchors(struct slice pem)
     bool ok = store != NULL && bio != NULL;
     unsigned count = 0;
     X509 *cert;
-    while (ok && (cert = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL)) != NULL) {
+    while (ok && (cert = next_certificate(bio)) != NULL) {
         ok = X509_STORE_add_cert(store, cert) == 1;
         X509_free(cert);
         count++;
@@ -293,7 +304,8 @@ enum port_result port_tls_make(struct port *port,
     tls->port = port;
     tls->is_server = config->is_server;
     tls->time_floor_ms = config->time_floor_ms;
-    tls->ctx = SSL_CTX_new(config->is_server ? TLS_server_method() : TLS_client_method());
+    tls->ctx = SSL_CTX_new_ex(tls_library(), NULL,
+                              config->is_server ? TLS_server_method() : TLS_client_method());
     wrong = fill(tls, config);
     if (wrong != NULL) {
         port_why_set(why, "TLS: %s (%s)", wrong, library_reason());

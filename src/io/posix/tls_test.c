@@ -16,7 +16,7 @@
  * since 2011), alien (by maker).
  */
 static const char make_certificates[] =
-    "set -e; cd '%s'; test ! -e ancient.pem || exit 0; {\n"
+    "set -e; cd '%s'; WANT=%s; test ! -e ancient.pem || exit 0; {\n"
     "key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }\n"
     "root() { key $1; openssl req -x509 -new -key $1.key -subj /CN=$1 -days 30 -out $1.pem"
     " -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign; }\n"
@@ -30,7 +30,13 @@ static const char make_certificates[] =
     "'-days 30'\n"
     "signed device devices 'extendedKeyUsage=clientAuth' '-days 30'\n"
     "signed alien maker 'extendedKeyUsage=clientAuth' '-days 30'\n"
-    "key ancient; printf extendedKeyUsage=clientAuth >ancient.ext\n"
+    "case $WANT in vendor|edwards)\n"
+    "  key() { openssl genpkey -algorithm $KIND -out $1.key; }\n"
+    "  KIND=ED25519; test $WANT = edwards || KIND='RSA -pkeyopt rsa_keygen_bits:2048'\n"
+    "  signed $WANT maker 'extendedKeyUsage=clientAuth' '-days 30'\n"
+    "esac\n"
+    "openssl ecparam -name prime256v1 -genkey -noout -out ancient.key\n"
+    "printf extendedKeyUsage=clientAuth >ancient.ext\n"
     "openssl req -new -key ancient.key -subj /CN=ancient -out ancient.csr\n"
     "touch index.txt; echo 01 >serial\n"
     "printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index.txt\\nserial=serial\\nnew_certs_dir=.\\n"
@@ -123,7 +129,8 @@ static bool prepare(struct pair *p, const struct setup *s)
 {
     char command[sizeof make_certificates + 300];
     pair_open(p);
-    (void)snprintf(command, sizeof command, make_certificates, test_scratch_dir());
+    (void)snprintf(command, sizeof command, make_certificates, test_scratch_dir(),
+                   s->client_leaf != NULL ? s->client_leaf : "none");
     if (system(command) != 0) {
         test_failed(__FILE__, __LINE__, "certificates cannot be made: %s/made.log",
                     test_scratch_dir());
@@ -316,6 +323,20 @@ TEST("an anchor set without time accepts a certificate that is over, and the nex
     check_accepted(&setup, 0);
 }
 
+TEST("a certificate with an RSA key is understood, as vendors make them")
+{
+    struct setup setup = usual;
+    setup.client_leaf = "vendor";
+    check_accepted(&setup, 0);
+}
+
+TEST("a certificate with an Ed25519 key is understood")
+{
+    struct setup setup = usual;
+    setup.client_leaf = "edwards";
+    check_accepted(&setup, 0);
+}
+
 TEST("a client without a certificate is let in where none is required")
 {
     struct setup setup = usual;
@@ -444,6 +465,8 @@ TEST("a configuration that would accept anybody, or cannot work, is refused in w
     struct slice server = pem(&p, &cert, "server.pem");
     struct slice server_key = pem(&p, &key, "server.key");
     struct slice device_key = pem(&p, &other, "device.key");
+    struct slice broken =
+        slice_text("-----BEGIN CERTIFICATE-----\nMAMCAQEwAA==\n-----END CERTIFICATE-----\n");
     const struct port_tls_config rows[] = {
         {.is_server = false},
         {.is_server = true},
@@ -452,6 +475,7 @@ TEST("a configuration that would accept anybody, or cannot work, is refused in w
         {.is_server = true, .certificate_pem = server_key, .key_pem = server_key},
         {.is_server = true, .certificate_pem = server, .key_pem = server},
         {.anchors = {{.pem = server_key}}, .anchors_count = 1},
+        {.anchors = {{.pem = broken}}, .anchors_count = 1},
         {.anchors_count = PORT_ANCHOR_SETS_MAX + 1},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
