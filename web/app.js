@@ -11,6 +11,7 @@ import { lang, t } from "./texts.js";
  * @typedef {object} Context what a view may ask of the frame
  * @property {() => void} update render again, with the next frame
  * @property {(href: string, isNewOperator?: boolean) => void} navigate
+ * @property {(name: string, value: string) => void} remember keeps a choice in the address, so that the view can be sent to a colleague; "" forgets it
  * @property {(isLive: boolean) => void} live whether changes arrive
  */
 /**
@@ -54,6 +55,12 @@ function navigate(href, isNewOperator = false) {
 const context = {
   update,
   navigate,
+  remember(name, value) {
+    const url = new URL(location.href);
+    if (value === "") url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+    history.replaceState(history.state, "", url);
+  },
   live(now) {
     if (isLive === now) return;
     isLive = now;
@@ -70,9 +77,9 @@ session.lost = () => {
 /** @param {URL} url @returns {Promise<View>} */
 async function viewFor(url) {
   const device = /^\/devices\/([^/]+)\/?$/.exec(url.pathname);
-  if (url.pathname === "/") return (await import("./views/fleet.js")).fleetView(context);
+  if (url.pathname === "/") return (await import("./views/fleet.js")).fleetView(context, url.searchParams);
   if (url.pathname === "/devices") return (await import("./views/devices.js")).devicesView(context, url.searchParams);
-  if (device) return (await import("./views/device.js")).deviceView(context, decodeURIComponent(device[1]));
+  if (device) return (await import("./views/device.js")).deviceView(context, decodeURIComponent(device[1]), url.searchParams);
   if (url.pathname === "/login") return (await import("./views/login.js")).loginView(context, url.searchParams);
   return {
     nav: "",

@@ -206,6 +206,16 @@ export async function run(test, stage) {
     expect(value !== name, "an old value has the ink of a fresh one");
   });
 
+  await act("what was chosen is in the address, and the address brings it back", async ({ page }) => {
+    await go(page, "/", ".lens");
+    await page.click(".seg button:nth-child(3)");
+    expect(new URL(page.url()).searchParams.get("by") === "model", page.url());
+    await page.reload();
+    await page.waitForSelector('.seg button:nth-child(3)[aria-pressed="true"]');
+    await go(page, "/devices/press-001?range=3600&as=table&timeline=86400", ".values");
+    expect((await page.$$eval('.seg button[aria-pressed="true"]', (b) => b.map((e) => e.textContent))).join() === "24 h,1 h", "the ranges were forgotten");
+  });
+
   await act("the table twin has the charts' values, and says where there are none", async ({ page }) => {
     await go(page, "/devices/press-001", "hf-chart canvas");
     await page.waitForFunction(() => /** @type {any} */ (document.querySelector("hf-chart")).plot.gaps.length > 0);

@@ -17,10 +17,10 @@ const hour = 3600;
 const ranges = /** @type {const} */ ([hour, 24 * hour, 30 * 24 * hour, 0]);
 const entriesFirst = 8;
 
-/** @param {Context} context @param {string} name @returns {View} */
-export function deviceView({ update, live }, name) {
-  /** @type {number} */ let range = 0;
-  let isChosen = false;
+/** @param {Context} context @param {string} name @param {URLSearchParams} search @returns {View} */
+export function deviceView({ update, remember, live }, name, search) {
+  /** @type {number} */ let range = ranges.find((r) => String(r) === search.get("timeline")) ?? 0;
+  let isChosen = search.has("timeline");
   let isAllEntries = false;
   let isCopied = false;
   const device = new Resource((signal) => get(`/devices/${encodeURIComponent(name)}`, undefined, signal), () => {
@@ -30,7 +30,7 @@ export function deviceView({ update, live }, name) {
   const letters = new Resource((signal) => get("/deadletters", { device: name, limit: 20 }, signal), update);
   device.keep(refetchMs);
   letters.keep(3 * refetchMs);
-  const measured = telemetry(name, update);
+  const measured = telemetry(name, update, remember, search);
   const end = openEvents({ device: name }, {
     device(row) {
       if (!device.data || row.name !== name) return;
@@ -145,7 +145,7 @@ export function deviceView({ update, live }, name) {
                 [ranges[3], html`<span class="hide-sm">${t("tl.all")}</span><span class="only-sm">${t("tl.all.short")}</span>`],
               ],
               range,
-              (/** @type {number} */ next) => ((range = next), (isChosen = true), update()),
+              (/** @type {number} */ next) => ((range = next), (isChosen = true), remember("timeline", String(next)), update()),
             )}</span
           >
         </div>

@@ -14,11 +14,13 @@ const staleS = 20;
 /** @typedef {import("../app.js").Context} Context */
 /** @typedef {import("../app.js").View} View */
 
-/** @param {Context} context @returns {View} */
-export function fleetView({ update, live }) {
+const groupings = /** @type {const} */ (["version", "gateway", "model"]);
+
+/** @param {Context} context @param {URLSearchParams} search @returns {View} */
+export function fleetView({ update, remember, live }, search) {
   const fleet = new Resource((signal) => get("/fleet", undefined, signal), changed);
   const status = new Resource((signal) => get("/status", undefined, signal), update);
-  /** @type {"version" | "gateway" | "model"} */ let by = "version";
+  let by = groupings.find((g) => g === search.get("by")) ?? groupings[0];
   /** When something last changed, by the server's clock. @type {number | null} */ let changedAt = null;
   let spoken = -1;
 
@@ -131,12 +133,12 @@ export function fleetView({ update, live }) {
     const per = rows.map((r) => (r.devices > 0 ? (exceptions.reduce((sum, c) => sum + (r[c] ?? 0), 0) / r.devices) * 1000 : 0));
     const most = Math.max(0, ...per);
     const end = most <= 100 ? 100 : most <= 250 ? 250 : 1000;
-    /** @type {[typeof by, string][]} */ const choices = [["version", t("cohorts.version")], ["gateway", t("cohorts.gateway")], ["model", t("cohorts.model")]];
+    const choices = groupings.map((g) => /** @type {const} */ ([g, t(`cohorts.${g}`)]));
     return html`<section class="panel" aria-labelledby="h-co">
       <div class="ph">
         <h2 id="h-co">${t("cohorts")}</h2>
         <span class="hint">${t("cohorts.hint")}</span>
-        <span class="more">${seg(t("cohorts.by"), choices, by, (key) => ((by = key), update()))}</span>
+        <span class="more">${seg(t("cohorts.by"), choices, by, (key) => ((by = key), remember("by", key === groupings[0] ? "" : key), update()))}</span>
       </div>
       ${rows.length === 0
         ? html`<p class="calm">${t("cohorts.none")}</p>`

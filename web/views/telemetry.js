@@ -25,10 +25,10 @@ const tailPoints = 2000;
  * @property {{time: number, value: unknown, quality: string, provenance: string} | null} last
  */
 
-/** @param {string} device @param {() => void} update */
-export function telemetry(device, update) {
-  /** @type {Range} */ let range = 600;
-  let isTable = false;
+/** @param {string} device @param {() => void} update @param {import("../app.js").Context["remember"]} remember @param {URLSearchParams} search */
+export function telemetry(device, update, remember, search) {
+  /** @type {Range} */ let range = ranges.find((r) => String(r) === search.get("range")) ?? 600;
+  let isTable = search.get("as") === "table";
   let isAll = false;
   let isStopped = false;
   /** @type {Map<string, Line>} */ const lines = new Map();
@@ -142,6 +142,7 @@ export function telemetry(device, update) {
   /** @param {Range} next */
   function choose(next) {
     range = next;
+    remember("range", next === 600 ? "" : String(next));
     for (const l of lines.values()) l.buckets.data = null;
     fetchAll();
     update();
@@ -352,7 +353,7 @@ export function telemetry(device, update) {
           <h2 id="h-tm">${t("tm")}</h2>
           <span class="hint">${hasLines && slot ? t("tm.hint", { d: duration(slot) }) : nothing}</span>
           <span class="more">
-            ${hasLines ? html`<button class="lnk" type="button" @click=${() => ((isTable = !isTable), update())}>${isTable ? t("tm.chart") : t("tm.table")}</button>` : nothing}
+            ${hasLines ? html`<button class="lnk" type="button" @click=${() => ((isTable = !isTable), remember("as", isTable ? "table" : ""), update())}>${isTable ? t("tm.chart") : t("tm.table")}</button>` : nothing}
             ${seg(t("tl.range"), ranges.map((r) => /** @type {const} */ ([r, t(`tm.range.${r}`)])), range, choose)}
           </span>
         </div>
