@@ -63,7 +63,9 @@ export function get(path, query, signal) {
 
 /** @param {string} path @param {object} [body] */
 export function post(path, body) {
-  return ask(path, { method: "POST", headers: { "Content-Type": "application/json", "X-Holdfast": "1" }, body: JSON.stringify(body ?? {}) });
+  /** @type {Record<string, string>} */ const headers = { Accept: "application/json", "X-Holdfast": "1" };
+  if (body) headers["Content-Type"] = "application/json";
+  return ask(path, { method: "POST", headers, body: body ? JSON.stringify(body) : undefined });
 }
 
 /**

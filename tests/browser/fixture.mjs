@@ -281,7 +281,7 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
       const step = (to - from) / n;
       const end = from < Date.UTC(2021) ? Date.UTC(2020, 2, 9, 12, 34) : now;
       const gap = [now - 0.44 * 600e3, now - 0.37 * 600e3];
-      const out = { v: 1, series: k + 1, from: iso(from), to: iso(to), bucket_s: step / 1000, t: [], min: [], max: [], mean: [], count: [], gaps: [{ from: iso(gap[0]), to: iso(gap[1]), why: "missing" }] };
+      const out = { v: 1, series: k + 1, from: iso(from), to: iso(to), bucket_s: step / 1000, t: [], min: [], max: [], mean: [], count: [], gaps: [{ from: iso(gap[0]), to: iso(gap[1]), why: "missing" }, { from: iso(now - 0.7 * 600e3), to: iso(now - 0.7 * 600e3), why: "restart", count: 3 }] };
       for (let i = 0; i < n; i++) {
         const at = from + i * step;
         const mid = at + step / 2;

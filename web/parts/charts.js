@@ -158,7 +158,7 @@ class Chart extends HTMLElement {
     for (const gap of this.#plot?.gaps ?? []) {
       const from = Math.max(left, u.valToPos(gap.from, "x", true));
       const to = Math.min(left + width, u.valToPos(gap.to, "x", true));
-      if (to > from) hatch(ctx, from, top, Math.max(to - from, 2 * px), height, this.#ink["--off-tint"], this.#ink["--line-2"], px);
+      if (to >= from) hatch(ctx, from, top, Math.max(to - from, 2 * px), height, this.#ink["--off-tint"], this.#ink["--line-2"], px);
     }
     ctx.strokeStyle = this.#ink["--line"];
     ctx.lineWidth = px;

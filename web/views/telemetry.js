@@ -206,7 +206,8 @@ export function telemetry(device, update, remember, search) {
     for (const g of l.buckets.data?.gaps ?? []) {
       const from = ms(g.from);
       const to = ms(g.to) ?? s.to;
-      if (from !== null && to > s.from && from < s.to && to > from) gaps.push({ from, to });
+      // One that is an instant says when messages were found missing; it is drawn as a mark.
+      if (from !== null && to > s.from && from < s.to && to >= from) gaps.push({ from, to });
     }
     // A break in the line wherever a gap lies between two values.
     /** @type {number[]} */ const at = [];
