@@ -132,8 +132,8 @@ function detail(fleet, d) {
   const isDegraded = d.state === "degraded";
   const why = { healthy: "", degraded: `${d.gaps_missing} messages are missing since 17:10 UTC`, unknown: "not heard for three of its usual intervals", quarantined: "an operator set it apart" }[d.state] ?? "";
   const entries = [
-    { kind: "expected", at: born, actor: "factory", what: "Announced by the factory list" }, { kind: "enrolled", at: born + 86400e3, actor: "device", what: "Enrolled with its IDevID; generation 1 issued" },
-    { kind: "renewed", at: born + 31 * 86400e3, actor: "device", what: "Generation 2 issued" }, { kind: "in-use", at: born + 31.2 * 86400e3, actor: "gateway", what: "Generation 2 seen in use; generation 1 replaced" },
+    { kind: "expected", at: born, actor: "factory", what: "Announced by the factory list" }, { kind: "enrolled", at: born + 86400e3, actor: `device ${d.id}`, what: "Enrolled with its IDevID; generation 1 issued" },
+    { kind: "renewed", at: born + 31 * 86400e3, actor: "device", what: "The certificate was renewed.", detail: { generation: 2, serial: "4be109c7aa01d2f7" } }, { kind: "in-use", at: born + 31.2 * 86400e3, actor: "gateway", what: "Generation 2 seen in use; generation 1 replaced" },
     { kind: "boot", at: now - 6 * 86400e3, actor: "device", what: "Boot 5: new session key" }, { kind: "moved", at: now - 4 * 86400e3, actor: "gateway", what: "Moved to gw-rotterdam-02" },
   ];
   if (d.identity === "expected") {

@@ -118,7 +118,7 @@ export function deviceView({ update, remember, live }, name, search) {
       check(
         missing + lost > 0 ? "warn" : d.next_seq > 1 ? "ok" : "unk",
         t("c.complete"),
-        missing + lost > 0 ? t("c.complete.bad", { n: missing, lost }) : d.next_seq > 1 ? t("c.complete.ok", { n: d.next_seq - 1 }) : t("c.complete.none"),
+        missing + lost > 0 ? t("c.complete.bad", { n: missing, lost }) : d.next_seq > 1 ? t("c.complete.ok", { n: d.messages ?? d.next_seq - 1 }) : t("c.complete.none"),
       ),
       check(
         !d.connected ? "unk" : isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "warn" : "unk",
@@ -263,7 +263,7 @@ export function deviceView({ update, remember, live }, name, search) {
         ? html`<p class="calm line">${t("en.none")}</p>`
         : html`<ul class="log">
             ${(isAllEntries ? all : all.slice(0, entriesFirst)).map(
-              (e) => html`<li>${time(e.at, brief)}<span>${e.actor ? t("en.by", { what: e.what ?? e.kind, actor: e.actor }) : (e.what ?? e.kind)}</span><span class="mono dimmer">${num(e.number)}</span></li>`,
+              (e) => html`<li>${time(e.at, brief)}<span>${entryText(e, d)}${entryDetail(e.detail)}</span><span class="mono dimmer">${num(e.number)}</span></li>`,
             )}
           </ul>`}
       ${all.length > entriesFirst && !isAllEntries
@@ -334,6 +334,20 @@ function check(outcome, name, text) {
     <div class="k">${shape(outcome)}${name}</div>
     <div class="v">${text}</div>
   </li>`;
+}
+
+/** What happened, and through whom; the device's own id is not said again on its page. @param {any} e @param {any} d */
+function entryText(e, d) {
+  const what = String(e.what ?? e.kind).replace(/\.$/, "");
+  const actor = String(e.actor ?? "").replace(` ${d.id}`, "");
+  return actor === "" ? what : t("en.by", { what, actor });
+}
+
+/** @param {any} detail the first facts of an entry, where it has any */
+function entryDetail(detail) {
+  const facts = Object.entries(detail ?? {}).filter(([, v]) => typeof v === "string" || typeof v === "number");
+  if (facts.length === 0) return nothing;
+  return html`<span class="two">${facts.slice(0, 3).map(([k, v], i) => html`${i > 0 ? ", " : ""}${k.replaceAll("_", " ")} <span class=${typeof v === "string" ? "mono" : ""}>${String(v).length > 26 ? `${String(v).slice(0, 24)}…` : v}</span>`)}</span>`;
 }
 
 /** @param {string} text */
