@@ -54,6 +54,8 @@ MUST_USE enum keeper_message_result keeper_answer_decode(struct slice bytes,
                                                          size_t *used);
 
 void keeper_request_write(struct writer *w, const struct keeper_request *request);
+/* The frame up to its bytes, which the caller sends behind it. */
+void keeper_request_head_write(struct writer *w, const struct keeper_request *request);
 void keeper_answer_write(struct writer *w, const struct keeper_answer *answer);
 
 #endif

@@ -11,6 +11,8 @@
 #include "codec/x509.h"
 #include "trust/chain.h"
 
+#define TRUST_LIST_SIGNER "holdfast trust" /* the signing certificate's common name */
+
 enum { TRUST_INGEST_KEYS_MAX = 4, TRUST_ISSUERS_MAX = 4, TRUST_LIST_MAX = 32768 };
 
 struct trust_list {
@@ -40,11 +42,22 @@ MUST_USE enum trust_list_result trust_list_verify(struct slice bytes,
                                                   struct trust_list *out,
                                                   struct fault *fault);
 
-/* The payload map, and the bytes to sign for it (a COSE Sig_structure), and the whole from a
- * signature. */
+/* The payload: the map of messages.cddl. */
 MUST_USE bool trust_list_payload_write(struct writer *w, const struct trust_list *list);
 MUST_USE bool trust_list_payload_parse(struct slice payload,
                                        struct trust_list *out,
                                        struct fault *fault);
+
+/* The protected header that names the certificate of the trust key, and the Sig_structure (RFC
+ * 9052 4.4) to sign. */
+void trust_list_header_write(struct writer *w, struct slice certificate);
+void trust_list_input_write(struct writer *w, struct slice header, struct slice payload);
+
+/* Takes a Sig_structure apart again, for whoever is asked to sign it: false where it is not one of
+ * a trust list. */
+MUST_USE bool trust_list_input_parse(struct slice input,
+                                     struct slice *certificate,
+                                     struct slice *payload,
+                                     struct fault *fault);
 
 #endif
