@@ -1,11 +1,13 @@
 /*
- * What a role may ask of the world: connections, files, children, a clock, entropy. io/posix defines these
- * functions over libuv, OpenSSL and Linux; io/sim defines the same ones over a seeded network, disk and
- * clock that fail on purpose. The linker picks one; there are no tables of functions and no mocks.
+ * What a role may ask of the world: connections, files, children, a clock, entropy. io/posix
+ * defines these functions over libuv, OpenSSL and Linux; io/sim defines the same ones over a seeded
+ * network, disk and clock that fail on purpose. The linker picks one; there are no tables of
+ * functions and no mocks.
  *
- * A port is one thread. Everything that happens reaches the role through its one handler, as a fact in the
- * past tense; PORT_TURN_ENDED closes each turn of the loop, which is where a role writes what it gathered
- * (group commit) and answers. Handles stay valid until their closing event has been delivered.
+ * A port is one thread. Everything that happens reaches the role through its one handler, as a fact
+ * in the past tense; PORT_TURN_ENDED closes each turn of the loop, which is where a role writes
+ * what it gathered (group commit) and answers. Handles stay valid until their closing event has
+ * been delivered.
  */
 #ifndef IO_PORT_H
 #define IO_PORT_H
@@ -28,38 +30,39 @@ enum port_result {
     PORT_EXISTS,
     PORT_NO_SPACE, /* ENOSPC, EDQUOT: back-pressure, never loss */
     PORT_DENIED,
-    PORT_BUSY,     /* locked by another process, address in use */
-    PORT_BAD,      /* the argument cannot be used: see `why` where there is one */
-    PORT_FAILED    /* EIO and all else; after a failed sync the role stops */
+    PORT_BUSY,  /* locked by another process, address in use */
+    PORT_BAD,   /* the argument cannot be used: see `why` where there is one */
+    PORT_FAILED /* EIO and all else; after a failed sync the role stops */
 };
 
-/* What went wrong, in words for an operator; filled where a function takes it and does not return PORT_OK. */
+/* What went wrong, in words for an operator; filled where a function takes it and does not return
+ * PORT_OK. */
 struct port_why {
     char text[240];
 };
 
 enum port_event_kind {
-    PORT_ACCEPTED,   /* a listener's new connection; its handshake, if any, is complete */
-    PORT_REFUSED,    /* a listener's connection that did not get so far: refused.reason */
-    PORT_CONNECTED,  /* our own connection is up, handshake complete */
-    PORT_RECEIVED,   /* received.bytes holds all that is unconsumed; consume with port_consume */
-    PORT_DRAINED,    /* the send buffer, that had refused bytes, is half empty again */
-    PORT_CLOSED,     /* the connection is gone, whoever closed it; the handle dies after this event */
-    PORT_WOKE,       /* a wake's time has come */
-    PORT_SYNCED,     /* a port_file_sync_begin has ended: synced.result */
-    PORT_CHANGED,    /* a watched file was written */
-    PORT_EXITED,     /* a child ended */
-    PORT_TERMINATE,  /* SIGTERM or SIGINT: stop cleanly */
-    PORT_TURN_ENDED  /* nothing more is waiting in this turn of the loop */
+    PORT_ACCEPTED,  /* a listener's new connection; its handshake, if any, is complete */
+    PORT_REFUSED,   /* a listener's connection that did not get so far: refused.reason */
+    PORT_CONNECTED, /* our own connection is up, handshake complete */
+    PORT_RECEIVED,  /* received.bytes holds all that is unconsumed; consume with port_consume */
+    PORT_DRAINED,   /* the send buffer, that had refused bytes, is half empty again */
+    PORT_CLOSED,  /* the connection is gone, whoever closed it; the handle dies after this event */
+    PORT_WOKE,    /* a wake's time has come */
+    PORT_SYNCED,  /* a port_file_sync_begin has ended: synced.result */
+    PORT_CHANGED, /* a watched file was written */
+    PORT_EXITED,  /* a child ended */
+    PORT_TERMINATE, /* SIGTERM or SIGINT: stop cleanly */
+    PORT_TURN_ENDED /* nothing more is waiting in this turn of the loop */
 };
 
 enum port_close_reason {
-    PORT_CLOSE_LOCAL,      /* we closed it */
-    PORT_CLOSE_PEER,       /* an orderly end by the peer */
-    PORT_CLOSE_RESET,      /* the link broke */
-    PORT_CLOSE_TLS,        /* the handshake or a record was wrong: closed.detail */
-    PORT_CLOSE_UNREACHABLE,/* our connection could not be made */
-    PORT_CLOSE_TIMEOUT     /* no end of the handshake or connect within the limit */
+    PORT_CLOSE_LOCAL,       /* we closed it */
+    PORT_CLOSE_PEER,        /* an orderly end by the peer */
+    PORT_CLOSE_RESET,       /* the link broke */
+    PORT_CLOSE_TLS,         /* the handshake or a record was wrong: closed.detail */
+    PORT_CLOSE_UNREACHABLE, /* our connection could not be made */
+    PORT_CLOSE_TIMEOUT      /* no end of the handshake or connect within the limit */
 };
 enum { PORT_CLOSE_REASON_COUNT = PORT_CLOSE_TIMEOUT + 1 };
 
@@ -88,10 +91,11 @@ typedef void port_handler(void *role, const struct port_event *ev);
 
 /* ---- the loop ---- */
 
-/* The posix port of this process. `role` comes back with every event. NULL where the machine refuses. */
+/* The posix port of this process. `role` comes back with every event. NULL where the machine
+ * refuses. */
 struct port *port_open(port_handler *handler, void *role);
-void port_run(struct port *port);  /* until port_stop */
-void port_stop(struct port *port); /* ends port_run after this turn */
+void port_run(struct port *port);       /* until port_stop */
+void port_stop(struct port *port);      /* ends port_run after this turn */
 void port_close_all(struct port *port); /* closes every handle and frees the port */
 
 /* Milliseconds of a clock that never goes back and means nothing outside this boot. */
@@ -113,9 +117,10 @@ void port_wake_free(struct port_wake *wake);
 enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32 };
 
 /*
- * TLS 1.3, no early data, no tickets, X25519 first. Each anchor set is a store of its own; a client's chain is
- * verified against them in order and port_peer says which one it met. Times in certificates are checked
- * against max(time_floor, wall clock); a set marked `no_time` (IDevIDs) is not. */
+ * TLS 1.3, no early data, no tickets, X25519 first. Each anchor set is a store of its own; a
+ * client's chain is verified against them in order and port_peer says which one it met. Times in
+ * certificates are checked against max(time_floor, wall clock); a set marked `no_time` (IDevIDs) is
+ * not. */
 struct port_anchors {
     struct slice pem; /* CA certificates */
     bool no_time;
@@ -140,24 +145,25 @@ void port_tls_free(struct port_tls *tls);
 
 struct port_peer {
     bool has_certificate;
-    size_t anchors;       /* index of the anchor set its chain ends at */
-    struct slice certificate_der; /* valid while the connection lives */
+    size_t anchors;                      /* index of the anchor set its chain ends at */
+    struct slice certificate_der;        /* valid while the connection lives */
     uint8_t exporter[PORT_EXPORTER_LEN]; /* RFC 9266 tls-exporter */
     bool has_tls;
-    char address[64];     /* for people: "127.0.0.1:51234" or "local" */
-    uint32_t local_uid;   /* of the process behind a local socket; UINT32_MAX otherwise */
+    char address[64];   /* for people: "127.0.0.1:51234" or "local" */
+    uint32_t local_uid; /* of the process behind a local socket; UINT32_MAX otherwise */
 };
 
 /*
- * `address`: "127.0.0.1:8883", "[::1]:8883", "localhost:8883", or "unix:PATH" (made with mode 0600).
- * Port 0 lets the machine choose; port_listener_port tells. `user` comes with ACCEPTED and REFUSED.
+ * `address`: "127.0.0.1:8883", "[::1]:8883", "localhost:8883", or "unix:PATH" (made with mode
+ * 0600). Port 0 lets the machine choose; port_listener_port tells. `user` comes with ACCEPTED and
+ * REFUSED.
  */
 struct port_listen_options {
     size_t receive_cap; /* bytes of unconsumed input per connection; a full buffer stops reading */
     size_t send_cap;    /* bytes of unsent output per connection */
-    uint32_t handshakes_max;  /* in flight; further ones wait in the backlog */
+    uint32_t handshakes_max; /* in flight; further ones wait in the backlog */
     uint32_t connections_max;
-    uint32_t handshake_ms;    /* limit for the handshake */
+    uint32_t handshake_ms; /* limit for the handshake */
 };
 enum port_result port_listen(struct port *port,
                              const char *address,
@@ -169,7 +175,8 @@ enum port_result port_listen(struct port *port,
 uint16_t port_listener_port(const struct port_listener *listener);
 void port_listener_close(struct port_listener *listener);
 
-/* Ends in PORT_CONNECTED or PORT_CLOSED. `server_name` is verified and sent as SNI; NULL without TLS. */
+/* Ends in PORT_CONNECTED or PORT_CLOSED. `server_name` is verified and sent as SNI; NULL without
+ * TLS. */
 enum port_result port_connect(struct port *port,
                               const char *address,
                               const char *server_name,
@@ -182,14 +189,16 @@ enum port_result port_connect(struct port *port,
 void port_conn_set_user(struct port_conn *conn, void *user);
 void port_conn_peer(const struct port_conn *conn, struct port_peer *out);
 
-/* Takes all of the bytes or, where the send buffer has no room for them, none (false; PORT_DRAINED follows). */
+/* Takes all of the bytes or, where the send buffer has no room for them, none (false; PORT_DRAINED
+ * follows). */
 bool port_send(struct port_conn *conn, struct slice bytes);
 size_t port_send_room(const struct port_conn *conn);
 
 /* The first `len` unconsumed bytes are done with; may be called within PORT_RECEIVED and later. */
 void port_consume(struct port_conn *conn, size_t len);
 
-/* Stops reading from the peer (back-pressure) and goes on; PORT_RECEIVED is given again for what is there. */
+/* Stops reading from the peer (back-pressure) and goes on; PORT_RECEIVED is given again for what is
+ * there. */
 void port_pause(struct port_conn *conn);
 void port_resume(struct port_conn *conn);
 
@@ -207,24 +216,33 @@ enum port_open_flags {
     PORT_LOCK = 16      /* an advisory lock of the whole file; PORT_BUSY where another holds it */
 };
 
-enum port_result port_file_open(struct port *port, const char *path, unsigned flags, struct port_file **out);
+enum port_result port_file_open(struct port *port,
+                                const char *path,
+                                unsigned flags,
+                                struct port_file **out);
 void port_file_close(struct port_file *file);
 enum port_result port_file_size(struct port_file *file, uint64_t *size);
 
+/* Is the file this user's own, and without any right for others? (keys) */
+enum port_result port_file_is_private(struct port_file *file, bool *is_private);
+
 /* Reads up to `len` bytes; *got is smaller only at the end of the file. */
-enum port_result port_file_read(struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got);
+enum port_result port_file_read(
+    struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got);
 
 /* Writes all of it or fails; on failure any prefix may be there. Not durable before a sync. */
 enum port_result port_file_write(struct port_file *file, uint64_t offset, struct slice bytes);
 enum port_result port_file_truncate(struct port_file *file, uint64_t size);
 enum port_result port_file_sync(struct port_file *file); /* blocks; data and size */
 
-/* The same off the loop: PORT_SYNCED with `user` covers all writes before this call. One at a time a file. */
+/* The same off the loop: PORT_SYNCED with `user` covers all writes before this call. One at a time
+ * a file. */
 enum port_result port_file_sync_begin(struct port_file *file, void *user);
 
 enum port_result port_rename(struct port *port, const char *from, const char *to);
 enum port_result port_unlink(struct port *port, const char *path);
-enum port_result port_dir_make(struct port *port, const char *path); /* mode 0700, and its parents; PORT_OK if there */
+enum port_result port_dir_make(struct port *port,
+                               const char *path); /* mode 0700, and its parents; PORT_OK if there */
 enum port_result port_dir_sync(struct port *port, const char *path);
 
 /* Calls `each` with every name in the folder, in byte order. */
@@ -236,8 +254,12 @@ enum port_result port_dir_list(struct port *port,
 /* Bytes free for this process on the file system that holds `path`. */
 enum port_result port_dir_room(struct port *port, const char *path, uint64_t *bytes);
 
-/* PORT_CHANGED with `user` after the file, which must exist, was written by anybody. May come once too often. */
-enum port_result port_watch(struct port *port, const char *path, void *user, struct port_watch **out);
+/* PORT_CHANGED with `user` after the file, which must exist, was written by anybody. May come once
+ * too often. */
+enum port_result port_watch(struct port *port,
+                            const char *path,
+                            void *user,
+                            struct port_watch **out);
 void port_watch_free(struct port_watch *watch);
 
 /* ---- children ---- */

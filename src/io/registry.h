@@ -12,6 +12,7 @@
 
 #include "base/id.h"
 #include "base/slice.h"
+#include "base/writer.h"
 #include "codec/identity_state.h"
 #include "io/port.h"
 
@@ -192,12 +193,11 @@ MUST_USE enum registry_result registry_certificate_seen(struct registry *r,
 
 /* ---- the trust list ---- */
 
-/* The newest signed trust list: its number, what was signed and the whole; *bytes is valid until
- * the next call. */
+/* The newest signed trust list: its number, what was signed and the whole. */
 MUST_USE enum registry_result registry_trust_list(struct registry *r,
                                                   uint64_t *number,
-                                                  struct slice *payload,
-                                                  struct slice *bytes);
+                                                  struct writer *payload,
+                                                  struct writer *bytes);
 /* REGISTRY_STALE where `number` is not above all before it. */
 MUST_USE enum registry_result registry_trust_list_add(struct registry *r,
                                                       uint64_t number,

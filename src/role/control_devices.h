@@ -29,6 +29,7 @@ struct control_devices_options {
     bool require_linking;
     uint64_t lifetime_ms; /* of the certificates issued */
     struct registry *registry;
+    void (*broken)(void *context, const char *why); /* the registry failed: the role stops */
     void (*changed)(
         void *context,
         const struct device_id *device); /* after a device or certificate was made; may be NULL */

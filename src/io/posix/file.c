@@ -87,6 +87,16 @@ enum port_result port_file_size(struct port_file *file, uint64_t *size)
     return PORT_OK;
 }
 
+enum port_result port_file_is_private(struct port_file *file, bool *is_private)
+{
+    struct stat about;
+    if (fstat(file->fd, &about) != 0) {
+        return failed();
+    }
+    *is_private = about.st_uid == geteuid() && (about.st_mode & 077) == 0;
+    return PORT_OK;
+}
+
 enum port_result port_file_read(
     struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got)
 {

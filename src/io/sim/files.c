@@ -158,6 +158,13 @@ enum port_result port_file_size(struct port_file *file, uint64_t *size)
     return PORT_OK;
 }
 
+enum port_result port_file_is_private(struct port_file *file, bool *is_private)
+{
+    (void)file;
+    *is_private = true; /* one machine, one user */
+    return PORT_OK;
+}
+
 enum port_result port_file_read(
     struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got)
 {

@@ -250,17 +250,19 @@ enum registry_result registry_last_entry(struct registry *r, int64_t *index)
 
 enum registry_result registry_trust_list(struct registry *r,
                                          uint64_t *number,
-                                         struct slice *payload,
-                                         struct slice *bytes)
+                                         struct writer *payload,
+                                         struct writer *bytes)
 {
     sqlite3_stmt *statement = registry_statement(r, ST_TRUST_LAST);
     int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW) {
-        (void)sqlite3_reset(statement);
-        return code == SQLITE_DONE ? REGISTRY_NOT_FOUND : registry_db_result(code);
+    enum registry_result result =
+        code == SQLITE_DONE ? REGISTRY_NOT_FOUND : registry_db_result(code);
+    if (code == SQLITE_ROW) {
+        *number = (uint64_t)sqlite3_column_int64(statement, 0);
+        write_slice(payload, registry_column(statement, 1));
+        write_slice(bytes, registry_column(statement, 2));
+        result = writer_ok(payload) && writer_ok(bytes) ? REGISTRY_OK : REGISTRY_BROKEN;
     }
-    *number = (uint64_t)sqlite3_column_int64(statement, 0);
-    *payload = registry_column(statement, 1);
-    *bytes = registry_column(statement, 2);
-    return REGISTRY_OK;
+    (void)sqlite3_reset(statement);
+    return result;
 }

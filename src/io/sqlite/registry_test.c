@@ -213,8 +213,10 @@ TEST("a trust list's number only rises")
     struct registry *r = open_registry(true);
     struct registry_note note = note_of("trust-list", "trust list");
     uint64_t number = 0;
-    struct slice payload = {0};
-    struct slice bytes = {0};
+    uint8_t payload_bytes[16];
+    uint8_t whole_bytes[16];
+    struct writer payload = writer_over(payload_bytes, sizeof payload_bytes);
+    struct writer bytes = writer_over(whole_bytes, sizeof whole_bytes);
     CHECK(registry_trust_list(r, &number, &payload, &bytes) == REGISTRY_NOT_FOUND);
     CHECK(registry_trust_list_add(r, 2, slice_text("p"), slice_text("whole"), &note)
           == REGISTRY_OK);
@@ -223,7 +225,8 @@ TEST("a trust list's number only rises")
     CHECK(registry_trust_list_add(r, 1, slice_text("q"), slice_text("other"), &note)
           == REGISTRY_STALE);
     REQUIRE(registry_trust_list(r, &number, &payload, &bytes) == REGISTRY_OK);
-    CHECK(number == 2 && slice_is_text(bytes, "whole") && slice_is_text(payload, "p"));
+    CHECK(number == 2 && slice_is_text(writer_slice(&bytes), "whole")
+          && slice_is_text(writer_slice(&payload), "p"));
     registry_close(r);
 }
 

@@ -1,0 +1,268 @@
+#include "role/keeper.h"
+
+#include "base/invariant.h"
+#include "codec/keeper_message.h"
+#include "core/control/signing.h"
+#include "io/read_all.h"
+#include "role/metrics.h"
+#include "role/pki_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    EXIT_KEYS = 9,
+    CONNECTIONS_MAX = 16,
+    METRICS_MS = 1000,
+    METRICS_MAX = 16384,
+    KEY_MAX = 1024,
+    PEM_MAX = 8192
+};
+
+struct counts {
+    uint64_t signed_devices, signed_trust_lists, refused, malformed, strangers;
+};
+
+struct keeper {
+    const struct keeper_config *config;
+    struct port *port;
+    struct port_listener *listener;
+    struct port_wake *wake;
+    struct pki_entity issuer;
+    struct pki_entity trust;
+    struct signing_policy policy;
+    struct counts counts;
+    struct metrics_histogram duration;
+    int exit_code;
+};
+
+static int stop(struct keeper *k, int code, const char *what, const char *why)
+{
+    (void)fprintf(stderr, "keeper stops: %s: %s\n", what, why);
+    k->exit_code = code;
+    return code;
+}
+
+/* ---- keys ---- */
+
+static bool read_private(struct keeper *k, const char *path, uint8_t *to, size_t *len)
+{
+    struct port_file *file = NULL;
+    bool is_private = false;
+    if (port_file_open(k->port, path, PORT_READ, &file) != PORT_OK) {
+        (void)stop(k, EXIT_KEYS, path, "cannot be read");
+        return false;
+    }
+    bool is_known = port_file_is_private(file, &is_private) == PORT_OK;
+    port_file_close(file);
+    if (!is_known || !is_private) {
+        (void)stop(k, EXIT_KEYS, path,
+                   "others may read it; its mode must be 0600, its owner this user");
+        return false;
+    }
+    if (port_file_read_all(k->port, path, to, KEY_MAX, len) != PORT_OK) {
+        (void)stop(k, EXIT_KEYS, path, "cannot be read");
+        return false;
+    }
+    return true;
+}
+
+/* DATA/keeper/STEM.key with its certificate DATA/pki/STEM.pem. */
+static bool take(struct keeper *k, const char *stem, struct pki_entity *out)
+{
+    char key_path[PKI_PATH_MAX];
+    char certificate_path[PKI_PATH_MAX];
+    uint8_t key[KEY_MAX];
+    uint8_t certificate[PEM_MAX];
+    size_t key_len = 0;
+    size_t certificate_len = 0;
+    (void)snprintf(key_path, sizeof key_path, "%s/keeper/%s.key", k->config->data, stem);
+    (void)snprintf(certificate_path, sizeof certificate_path, "%s/pki/%s.pem", k->config->data,
+                   stem);
+    if (!read_private(k, key_path, key, &key_len)) {
+        return false;
+    }
+    bool is_good =
+        port_file_read_all(k->port, certificate_path, certificate, sizeof certificate,
+                           &certificate_len)
+            == PORT_OK
+        && pki_entity_from_pem(out, slice_of(certificate, certificate_len), slice_of(key, key_len));
+    wipe(key, sizeof key);
+    if (!is_good) {
+        (void)stop(k, EXIT_KEYS, certificate_path, "is no certificate of the key of that name");
+    }
+    return is_good;
+}
+
+/* ---- requests ---- */
+
+static struct slice sign(struct keeper *k,
+                         const struct keeper_request *request,
+                         uint8_t out[SIGNATURE_DER_MAX])
+{
+    uint8_t raw[SIGNATURE_LEN];
+    struct writer w = writer_over(out, SIGNATURE_DER_MAX);
+    switch (request->purpose) {
+    case KEEPER_DEVICE_CERTIFICATE:
+        if (key_sign(k->issuer.key, &request->bytes, 1, raw) == KEY_OK
+            && key_signature_to_der(raw, &w) == KEY_OK) {
+            k->counts.signed_devices++;
+            return writer_slice(&w);
+        }
+        return (struct slice){0};
+    case KEEPER_TRUST_LIST:
+        if (key_sign(k->trust.key, &request->bytes, 1, raw) == KEY_OK) {
+            k->counts.signed_trust_lists++;
+            write_bytes(&w, raw, sizeof raw);
+            return writer_slice(&w);
+        }
+        return (struct slice){0};
+    }
+    UNREACHABLE();
+}
+
+static void answer(struct keeper *k, struct port_conn *conn, const struct keeper_request *request)
+{
+    uint8_t bytes[512];
+    uint8_t signature[SIGNATURE_DER_MAX];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    struct fault fault = {.clause = ""};
+    struct keeper_answer reply = {.id = request->id, .outcome = KEEPER_UNAVAILABLE};
+    if (!signing_allows(&k->policy, request->purpose, request->bytes, &fault)) {
+        k->counts.refused++;
+        reply.outcome = KEEPER_REFUSED;
+        reply.bytes = slice_text(fault.clause);
+        (void)fprintf(stderr, "keeper refuses: %s\n", fault.clause);
+    } else {
+        reply.bytes = sign(k, request, signature);
+        reply.outcome = reply.bytes.len > 0 ? KEEPER_SIGNED : KEEPER_UNAVAILABLE;
+    }
+    keeper_answer_write(&w, &reply);
+    if (!writer_ok(&w) || !port_send(conn, writer_slice(&w))) {
+        port_abort(conn); /* it asks and does not listen */
+    }
+}
+
+static void on_received(struct keeper *k, const struct port_event *ev)
+{
+    struct slice rest = ev->received.bytes;
+    struct keeper_request request;
+    size_t used = 0;
+    enum keeper_message_result result;
+    while ((result = keeper_request_decode(rest, &request, &used)) == KEEPER_MESSAGE_OK) {
+        uint64_t began_us = port_now_us(k->port);
+        answer(k, ev->conn, &request);
+        metrics_observe(&k->duration, port_now_us(k->port) - began_us);
+        rest = slice_after(rest, used);
+    }
+    port_consume(ev->conn, ev->received.bytes.len - rest.len);
+    if (result == KEEPER_MESSAGE_MALFORMED) {
+        k->counts.malformed++;
+        port_abort(ev->conn);
+    }
+}
+
+static void on_accepted(struct keeper *k, const struct port_event *ev)
+{
+    struct port_peer peer;
+    port_conn_peer(ev->conn, &peer);
+    if (peer.local_uid != (uint32_t)geteuid()) {
+        k->counts.strangers++;
+        port_abort(ev->conn);
+    }
+}
+
+/* ---- the role ---- */
+
+static void report(struct keeper *k)
+{
+    static uint8_t text[METRICS_MAX];
+    char path[PKI_PATH_MAX];
+    struct writer w = writer_over(text, sizeof text);
+    metrics_name(&w, "holdfast_keeper_signatures_total", "counter", "Signatures made, by purpose");
+    metrics_value(&w, "holdfast_keeper_signatures_total", "purpose=\"device\"",
+                  k->counts.signed_devices);
+    metrics_value(&w, "holdfast_keeper_signatures_total", "purpose=\"trust-list\"",
+                  k->counts.signed_trust_lists);
+    metrics_name(&w, "holdfast_keeper_refusals_total", "counter",
+                 "Requests not answered with a signature, by reason");
+    metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"policy\"", k->counts.refused);
+    metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"malformed\"",
+                  k->counts.malformed);
+    metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"stranger\"", k->counts.strangers);
+    metrics_histogram_write(&w, "holdfast_keeper_request_seconds",
+                            "Time to check and sign a request", &k->duration);
+    metrics_invariants(&w);
+    (void)snprintf(path, sizeof path, "%s/run/keeper.metrics", k->config->data);
+    (void)metrics_replace(k->port, path,
+                          writer_slice(&w)); /* no evidence: the next one comes in a second */
+    port_wake_at(k->wake, port_now_ms(k->port) + METRICS_MS);
+}
+
+static void on_event(void *role, const struct port_event *ev)
+{
+    struct keeper *k = role;
+    switch (ev->kind) {
+    case PORT_ACCEPTED: on_accepted(k, ev); break;
+    case PORT_RECEIVED: on_received(k, ev); break;
+    case PORT_WOKE: report(k); break;
+    case PORT_TERMINATE: port_stop(k->port); break;
+    case PORT_REFUSED:
+    case PORT_CONNECTED:
+    case PORT_DRAINED:
+    case PORT_CLOSED:
+    case PORT_SYNCED:
+    case PORT_CHANGED:
+    case PORT_EXITED:
+    case PORT_TURN_ENDED: break;
+    }
+}
+
+static int open_socket(struct keeper *k)
+{
+    char dir[PKI_PATH_MAX];
+    char address[PKI_PATH_MAX + 32];
+    struct port_why why = {0};
+    struct port_listen_options options = {
+        .receive_cap = KEEPER_FRAME_MAX,
+        .send_cap = KEEPER_FRAME_MAX,
+        .handshakes_max = CONNECTIONS_MAX,
+        .connections_max = CONNECTIONS_MAX,
+        .handshake_ms = 1000,
+    };
+    if (!pki_path(dir, k->config->data, "run") || port_dir_make(k->port, dir) != PORT_OK) {
+        return stop(k, 1, k->config->data, "its folder run cannot be made");
+    }
+    (void)snprintf(address, sizeof address, "unix:%s/keeper.sock", dir);
+    if (port_listen(k->port, address, NULL, &options, NULL, &k->listener, &why) != PORT_OK) {
+        return stop(k, 1, address, why.text);
+    }
+    return 0;
+}
+
+int keeper_run(const struct keeper_config *config)
+{
+    struct keeper *k = calloc(1, sizeof *k);
+    INVARIANT(k != NULL);
+    k->config = config;
+    k->port = port_open(on_event, k);
+    INVARIANT(k->port != NULL);
+    if (take(k, "issuer", &k->issuer) && take(k, "trust", &k->trust) && open_socket(k) == 0) {
+        k->policy = (struct signing_policy){
+            .issuer = &k->issuer.certificate,
+            .trust_certificate = k->trust.certificate.der,
+            .domain = slice_text(config->domain),
+            .lifetime_max_ms = config->device_lifetime_max_ms,
+        };
+        k->wake = port_wake_new(k->port, NULL);
+        port_wake_at(k->wake, port_now_ms(k->port));
+        port_run(k->port);
+    }
+    int code = k->exit_code;
+    pki_entity_forget(&k->issuer);
+    pki_entity_forget(&k->trust);
+    port_close_all(k->port);
+    free(k);
+    return code;
+}
