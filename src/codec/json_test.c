@@ -226,8 +226,8 @@ TEST("what is written is read back the same, and bytes that are no text do no ha
     json_object(&j);
     json_put_slice(&j, "q\"\\", slice_of("\x01\n\"\xFF\xC3\xA9", 6));
     json_put_double(&j, "d", 0.1);
-    json_put_double(&j, "inf", INFINITY);
-    json_put_double(&j, "nan", NAN);
+    json_put_double(&j, "inf", (double)INFINITY);
+    json_put_double(&j, "nan", (double)NAN);
     json_put_i64(&j, "i", INT64_MIN);
     json_put_u64(&j, "u", UINT64_MAX);
     json_name(&j, "a");
