@@ -42,8 +42,9 @@ struct port_why {
 };
 
 enum port_event_kind {
-    PORT_ACCEPTED,  /* a listener's new connection; its handshake, if any, is complete */
-    PORT_REFUSED,   /* a listener's connection that did not get so far: refused.reason */
+    PORT_ACCEPTED, /* a listener's new connection; its handshake, if any, is complete */
+    PORT_REFUSED, /* a listener's connection that did not get so far: refused.reason. Its `conn` may
+                     be asked for its peer during the event; NULL: no descriptor to accept with */
     PORT_CONNECTED, /* our own connection is up, handshake complete */
     PORT_RECEIVED,  /* received.bytes holds all that is unconsumed; consume with port_consume */
     PORT_DRAINED,   /* the send buffer, that had refused bytes, is half empty again */
@@ -173,7 +174,7 @@ enum port_result port_listen(struct port *port,
                              struct port_listener **out,
                              struct port_why *why);
 uint16_t port_listener_port(const struct port_listener *listener);
-void port_listener_close(struct port_listener *listener);
+void port_listener_close(struct port_listener *listener); /* its connections live on */
 
 /* Ends in PORT_CONNECTED or PORT_CLOSED. `server_name` is verified and sent as SNI; NULL without
  * TLS. */
@@ -189,8 +190,11 @@ enum port_result port_connect(struct port *port,
 void port_conn_set_user(struct port_conn *conn, void *user);
 void port_conn_peer(const struct port_conn *conn, struct port_peer *out);
 
-/* Takes all of the bytes or, where the send buffer has no room for them, none (false; PORT_DRAINED
- * follows). */
+/*
+ * Takes all of the bytes or, where the send buffer has no room for them, none (false; PORT_DRAINED
+ * follows). More than send_cap never fits. What a turn sent leaves at its end, PORT_TURN_ENDED
+ * included. False, too, before the connection is up and once it is closing.
+ */
 bool port_send(struct port_conn *conn, struct slice bytes);
 size_t port_send_room(const struct port_conn *conn);
 
@@ -220,7 +224,7 @@ enum port_result port_file_open(struct port *port,
                                 const char *path,
                                 unsigned flags,
                                 struct port_file **out);
-void port_file_close(struct port_file *file);
+void port_file_close(struct port_file *file); /* a sync under way ends untold */
 enum port_result port_file_size(struct port_file *file, uint64_t *size);
 
 /* Is the file this user's own, and without any right for others? (keys) */

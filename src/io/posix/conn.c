@@ -13,7 +13,7 @@
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void make_ready(struct port_conn *conn)
+void conn_make_ready(struct port_conn *conn)
 {
     if (!conn->is_ready) {
         struct port *port = conn->port;
@@ -21,15 +21,6 @@ static void make_ready(struct port_conn *conn)
         conn->ready_next = NULL;
         *port->ready_end = conn;
         port->ready_end = &conn->ready_next;
-    }
-}
-
-static void make_dirty(struct port_conn *conn)
-{
-    if (!conn->is_dirty) {
-        conn->is_dirty = true;
-        conn->dirty_next = conn->port->dirty;
-        conn->port->dirty = conn;
     }
 }
 
@@ -86,21 +77,6 @@ bool conn_attach(struct port_conn *conn, int fd)
     return true;
 }
 
-static void drop_output(struct port_conn *conn)
-{
-    free(conn->out.at);
-    conn->out = (struct out_buffer){0};
-    conn->blocked = false;
-}
-
-static void drop_input(struct port_conn *conn)
-{
-    free(conn->own);
-    conn->own = NULL;
-    conn->own_cap = 0;
-    conn->in = (struct slice){0};
-}
-
 static void drop_tls(struct port_conn *conn)
 {
     SSL_free(conn->ssl);
@@ -121,8 +97,8 @@ void conn_destroy(struct port_conn *conn)
     dial_drop(conn);
     close_descriptor(conn);
     drop_tls(conn);
-    drop_output(conn);
-    drop_input(conn);
+    conn_drop_output(conn);
+    conn_drop_input(conn);
     free(conn->certificate_der);
     conn->certificate_der = NULL;
     LIST_REMOVE(conn->port->conns, conn);
@@ -141,16 +117,16 @@ void conn_end(struct port_conn *conn, enum port_close_reason reason, const char 
     conn->reason = reason;
     conn->detail = detail;
     (void)uv_timer_stop(&conn->timer);
-    drop_output(conn);
+    conn_drop_output(conn);
     conn_interest(conn);
-    make_ready(conn);
+    conn_make_ready(conn);
 }
 
 static void become_ghost(struct port_conn *conn)
 {
     conn->stage = CONN_GHOST;
     drop_tls(conn);
-    drop_input(conn);
+    conn_drop_input(conn);
     conn_deadline(conn, PORT_LINGER_MS);
     conn_interest(conn);
 }
@@ -195,12 +171,6 @@ void conn_deadline(struct port_conn *conn, uint64_t ms)
 
 /* ---- what the descriptor is watched for ---- */
 
-static bool may_read(const struct port_conn *conn)
-{
-    return conn->stage == CONN_UP && !conn->paused && !conn->saw_end
-           && conn->in.len < conn->receive_cap;
-}
-
 static int interest(const struct port_conn *conn)
 {
     int events = 0;
@@ -208,7 +178,7 @@ static int interest(const struct port_conn *conn)
     case CONN_CONNECTING: return UV_WRITABLE;
     case CONN_HANDSHAKING: return conn->blocked ? UV_WRITABLE : UV_READABLE;
     case CONN_UP:
-        events |= may_read(conn) ? UV_READABLE : 0;
+        events |= conn_may_read(conn) ? UV_READABLE : 0;
         events |= conn->blocked || conn->read_wants_write ? UV_WRITABLE : 0;
         return events;
     case CONN_CLOSING: return conn->blocked ? UV_WRITABLE : 0;
@@ -231,206 +201,7 @@ void conn_interest(struct port_conn *conn)
     INVARIANT(failed == 0);
 }
 
-/* ---- input ---- */
-
-/* What stays unconsumed after PORT_RECEIVED moves from the scratch (or the head of `own`) to the
- * start of `own`. */
-static void keep_rest(struct port_conn *conn)
-{
-    if (conn->in.len == 0) {
-        drop_input(conn);
-        return;
-    }
-    if (conn->in.len > conn->own_cap) {
-        uint8_t *at = port_alloc_bytes(conn->in.len);
-        memcpy(at, conn->in.at, conn->in.len);
-        free(conn->own);
-        conn->own = at;
-        conn->own_cap = conn->in.len;
-    } else {
-        memmove(conn->own, conn->in.at, conn->in.len);
-    }
-    conn->in.at = conn->own;
-}
-
-static void tell_received(struct port_conn *conn)
-{
-    struct port_event ev = {
-        .kind = PORT_RECEIVED, .user = conn->user, .conn = conn, .received = {.bytes = conn->in}};
-    conn->give = false;
-    conn->telling = true;
-    port_tell(conn->port, &ev);
-    conn->telling = false;
-}
-
-/* New bytes in the scratch join what was left over; fresh input alone is shown where it lies. */
-static void take_in(struct port_conn *conn, size_t got)
-{
-    if (conn->in.len == 0) {
-        conn->in = slice_of(conn->port->scratch, got);
-    } else {
-        size_t len = conn->in.len + got;
-        uint8_t *joined = port_alloc_bytes(len);
-        memcpy(joined, conn->in.at, conn->in.len);
-        memcpy(joined + conn->in.len, conn->port->scratch, got);
-        free(conn->own);
-        conn->own = joined;
-        conn->own_cap = len;
-        conn->in = slice_of(joined, len);
-    }
-    tell_received(conn);
-    keep_rest(conn);
-}
-
-static void begin_closing(struct port_conn *conn,
-                          enum port_close_reason reason,
-                          const char *detail);
-
-static void read_some(struct port_conn *conn)
-{
-    size_t room = conn->receive_cap - conn->in.len;
-    size_t want = room < PORT_READ_TURN ? room : PORT_READ_TURN;
-    size_t got = 0;
-    enum io_outcome outcome = IO_DONE;
-    while (got < want && outcome == IO_DONE) {
-        size_t step = 0;
-        outcome = transport_read(conn, conn->port->scratch + got, want - got, &step);
-        got += step;
-    }
-    conn->more = outcome == IO_DONE;
-    conn->read_wants_write = outcome == IO_WAIT_WRITE;
-    conn->saw_end = outcome == IO_END;
-    if (got > 0) {
-        take_in(conn, got);
-    }
-    if (conn->stage != CONN_UP) {
-        return;
-    }
-    if (outcome == IO_BROKEN) {
-        conn_end(conn, conn->reason, conn->detail);
-    } else if (conn->more || conn->saw_end) {
-        make_ready(conn);
-    }
-    conn_interest(conn);
-}
-
-void port_consume(struct port_conn *conn, size_t len)
-{
-    INVARIANT(len <= conn->in.len);
-    if (len == 0) {
-        return;
-    }
-    bool was_full = conn->in.len >= conn->receive_cap;
-    conn->in = slice_of(conn->in.at + len, conn->in.len - len);
-    if (conn->in.len == 0 && !conn->telling) {
-        drop_input(conn);
-    }
-    if (was_full && may_read(conn)) {
-        if (conn->more) {
-            make_ready(conn);
-        }
-        conn_interest(conn);
-    }
-}
-
-void port_pause(struct port_conn *conn)
-{
-    conn->paused = true;
-    conn_interest(conn);
-}
-
-void port_resume(struct port_conn *conn)
-{
-    if (conn->paused) {
-        conn->paused = false;
-        conn->give = true;
-        make_ready(conn);
-        conn_interest(conn);
-    }
-}
-
-/* ---- output ---- */
-
-size_t port_send_room(const struct port_conn *conn)
-{
-    return conn->stage == CONN_UP ? conn->send_cap - conn->out.len : 0;
-}
-
-static void append(struct out_buffer *out, struct slice bytes)
-{
-    if (out->head + out->len + bytes.len > out->cap) {
-        size_t need = out->len + bytes.len;
-        size_t cap = out->cap < 256 ? 256 : out->cap;
-        while (cap < need) {
-            cap *= 2;
-        }
-        uint8_t *at = port_alloc_bytes(cap);
-        if (out->len > 0) {
-            memcpy(at, out->at + out->head, out->len);
-        }
-        free(out->at);
-        *out = (struct out_buffer){.at = at, .len = out->len, .cap = cap};
-    }
-    memcpy(out->at + out->head + out->len, bytes.at, bytes.len);
-    out->len += bytes.len;
-}
-
-bool port_send(struct port_conn *conn, struct slice bytes)
-{
-    if (bytes.len > port_send_room(conn)) {
-        conn->refused_send = true;
-        return false;
-    }
-    if (bytes.len > 0) {
-        append(&conn->out, bytes);
-        make_dirty(conn);
-    }
-    return conn->stage == CONN_UP;
-}
-
-static void flush(struct port_conn *conn)
-{
-    enum io_outcome outcome = IO_DONE;
-    while (conn->out.len > 0 && outcome == IO_DONE) {
-        size_t step = 0;
-        outcome =
-            transport_write(conn, slice_of(conn->out.at + conn->out.head, conn->out.len), &step);
-        conn->out.head += step;
-        conn->out.len -= step;
-    }
-    if (outcome == IO_BROKEN || outcome == IO_END) {
-        conn_end(conn, conn->reason, conn->detail);
-        return;
-    }
-    conn->blocked = conn->out.len > 0;
-    if (!conn->blocked) {
-        drop_output(conn);
-    }
-    if (conn->stage == CONN_CLOSING && !conn->blocked) {
-        transport_end(conn);
-        conn->lingers = !conn->saw_end;
-        conn_end(conn, conn->reason, conn->detail);
-        return;
-    }
-    if (conn->refused_send && conn->stage == CONN_UP && conn->out.len <= conn->send_cap / 2) {
-        conn->refused_send = false;
-        conn->drained_due = true;
-        make_ready(conn);
-    }
-    conn_interest(conn);
-}
-
-void conn_flush_dirty(struct port *port)
-{
-    while (port->dirty != NULL) {
-        struct port_conn *conn = port->dirty;
-        port->dirty = conn->dirty_next;
-        conn->is_dirty = false;
-        if ((conn->stage == CONN_UP || conn->stage == CONN_CLOSING) && !conn->blocked) {
-            flush(conn);
-        }
-    }
-}
+/* ---- closing ---- */
 
 /* What is buffered goes out first, within a limit; the end is told in a later turn. */
 static void begin_closing(struct port_conn *conn, enum port_close_reason reason, const char *detail)
@@ -439,7 +210,7 @@ static void begin_closing(struct port_conn *conn, enum port_close_reason reason,
     conn->detail = detail;
     conn->stage = CONN_CLOSING;
     conn_deadline(conn, PORT_FLUSH_MS);
-    make_dirty(conn);
+    conn_make_dirty(conn);
     conn_interest(conn);
 }
 
@@ -463,7 +234,7 @@ static void run_ready(struct port_conn *conn)
 {
     if (conn->stage == CONN_ENDED) {
         if (conn->ended_turn == conn->port->turn) {
-            make_ready(conn); /* a later turn, always */
+            conn_make_ready(conn); /* a later turn, always */
         } else {
             tell_end(conn);
         }
@@ -474,13 +245,12 @@ static void run_ready(struct port_conn *conn)
         tell(conn, PORT_DRAINED);
     }
     if (conn->give && conn->stage == CONN_UP && !conn->paused && conn->in.len > 0) {
-        tell_received(conn);
-        keep_rest(conn);
+        conn_give(conn);
     }
     if (conn->stage == CONN_UP && conn->saw_end && !conn->paused) {
         begin_closing(conn, PORT_CLOSE_PEER, "closed by the peer");
-    } else if (conn->more && may_read(conn)) {
-        read_some(conn);
+    } else if (conn->more && conn_may_read(conn)) {
+        conn_read(conn);
     }
     conn_interest(conn);
 }
@@ -508,7 +278,7 @@ static void come_up(struct port_conn *conn)
     conn->blocked = false;
     conn->more = conn->ssl != NULL; /* the last flight may have brought more than the handshake */
     if (conn->more) {
-        make_ready(conn);
+        conn_make_ready(conn);
     }
     tell(conn, conn->accepted ? PORT_ACCEPTED : PORT_CONNECTED);
     conn_interest(conn);
@@ -561,17 +331,17 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     case CONN_CONNECTING: dial_answered(conn); break;
     case CONN_HANDSHAKING: go_on_handshake(conn); break;
     case CONN_UP:
-        if ((events & UV_READABLE || conn->read_wants_write) && may_read(conn)) {
-            read_some(conn);
+        if ((events & UV_READABLE || conn->read_wants_write) && conn_may_read(conn)) {
+            conn_read(conn);
         }
         if ((events & UV_WRITABLE) && conn->stage == CONN_UP && conn->blocked) {
-            flush(conn);
+            conn_flush(conn);
         }
         conn_interest(conn);
         break;
     case CONN_CLOSING:
         if (events & UV_WRITABLE) {
-            flush(conn);
+            conn_flush(conn);
         }
         break;
     case CONN_GHOST: drain_ghost(conn); break;

@@ -254,8 +254,18 @@ void conn_end(struct port_conn *conn, enum port_close_reason reason, const char 
 void conn_interest(struct port_conn *conn);
 void conn_deadline(struct port_conn *conn, uint64_t ms);
 void conn_run_ready(struct port *port); /* tells what is due */
-void conn_flush_dirty(struct port *port);
+void conn_make_ready(struct port_conn *conn);
 void conn_destroy(struct port_conn *conn);
+
+/* stream.c */
+bool conn_may_read(const struct port_conn *conn);
+void conn_read(struct port_conn *conn);
+void conn_give(struct port_conn *conn); /* PORT_RECEIVED for what is there */
+void conn_make_dirty(struct port_conn *conn);
+void conn_flush(struct port_conn *conn);
+void conn_flush_dirty(struct port *port);
+void conn_drop_input(struct port_conn *conn);
+void conn_drop_output(struct port_conn *conn);
 
 /* dial.c */
 void dial_next(struct port_conn *conn); /* calls the next address, or ends the connection */

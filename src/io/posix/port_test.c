@@ -1,4 +1,5 @@
 /* The loop, the clock, wakes, files, watches and children of the posix port. */
+#include "base/invariant.h"
 #include "io/port.h"
 #include "io/read_all.h"
 #include "io/replace.h"
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A role that remembers what it was told and stops after the event it waits for, or after ten
@@ -123,6 +125,30 @@ TEST("SIGTERM is told as PORT_TERMINATE")
     CHECK(kill(getpid(), SIGTERM) == 0);
     CHECK(witness_until(&w, PORT_TERMINATE, 1));
     port_close_all(w.port);
+}
+
+TEST("a broken invariant says where it stood before the process ends")
+{
+    int both[2];
+    REQUIRE(pipe(both) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct witness w;
+        (void)dup2(both[1], STDERR_FILENO);
+        witness_open(&w);
+        invariant_stop("some/file.c", 4711, "count <= cap");
+    }
+    (void)close(both[1]);
+    char said[200] = "";
+    ssize_t len = read(both[0], said, sizeof said - 1);
+    for (ssize_t more = len; more > 0 && len < (ssize_t)sizeof said - 1; len += more) {
+        more = read(both[0], said + len, sizeof said - 1 - (size_t)len);
+    }
+    (void)close(both[0]);
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    CHECK(strstr(said, "invariant broken: some/file.c:4711: count <= cap\n") != NULL);
 }
 
 TEST("entropy fills all it is asked for")

@@ -1,63 +1,12 @@
-#include "io/sim/disk.h"
-
 #include "base/invariant.h"
-#include "base/rng.h"
+#include "io/sim/disk_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct change {      /* to one file, not durable yet */
-    uint64_t number; /* of all changes of the disk, rising */
-    uint64_t offset; /* where it writes, or the size it truncates to */
-    uint8_t *bytes;  /* NULL: a truncation */
-    size_t len;
-    bool limbo;
-};
-
-struct bytes {
-    uint8_t *at;
-    size_t len, cap;
-};
-
-struct sim_inode {
-    unsigned users; /* names, now and durable and waiting, and open files */
-    struct bytes now, durable;
-    struct change *changes;
-    size_t changes_count, changes_cap;
-};
-
-struct name {
-    char *path;
-    struct sim_inode *inode; /* NULL: a folder */
-};
-
-struct names {
-    struct name *list;
-    size_t count, cap;
-};
-
-enum name_op_kind { NAME_MAKE, NAME_REMOVE, NAME_MOVE };
-
-struct name_op {
-    enum name_op_kind kind;
-    char *path;
-    char *to;                /* NAME_MOVE */
-    struct sim_inode *inode; /* NAME_MAKE; NULL: a folder */
-};
-
-struct sim_disk {
-    struct names now, durable;
-    struct name_op *ops; /* not durable yet, oldest first */
-    size_t ops_count, ops_cap;
-    uint64_t room;
-    uint64_t change_number, operations;
-    sim_disk_watcher *watcher;
-    void *watcher_context;
-};
-
 /* ---- memory ---- */
 
-static void *grown(void *at, size_t *cap, size_t need, size_t item)
+void *disk_grown(void *at, size_t *cap, size_t need, size_t item)
 {
     if (need <= *cap) {
         return at;
@@ -83,14 +32,14 @@ static char *copy_text(const char *text)
 
 static void bytes_resize(struct bytes *b, size_t len)
 {
-    b->at = grown(b->at, &b->cap, len, 1);
+    b->at = disk_grown(b->at, &b->cap, len, 1);
     if (len > b->len) {
         memset(b->at + b->len, 0, len - b->len);
     }
     b->len = len;
 }
 
-static void bytes_put(struct bytes *b, uint64_t offset, struct slice from)
+void disk_bytes_put(struct bytes *b, uint64_t offset, struct slice from)
 {
     if (from.len > 0) {
         if (b->len < offset + from.len) {
@@ -100,22 +49,22 @@ static void bytes_put(struct bytes *b, uint64_t offset, struct slice from)
     }
 }
 
-static void bytes_copy(struct bytes *to, const struct bytes *from)
+void disk_bytes_copy(struct bytes *to, const struct bytes *from)
 {
     bytes_resize(to, 0);
-    bytes_put(to, 0, slice_of(from->at, from->len));
+    disk_bytes_put(to, 0, slice_of(from->at, from->len));
 }
 
 /* ---- inodes ---- */
 
-static struct sim_inode *inode_new(void)
+struct sim_inode *disk_inode_new(void)
 {
     struct sim_inode *inode = calloc(1, sizeof *inode);
     INVARIANT(inode != NULL);
     return inode;
 }
 
-static struct sim_inode *hold(struct sim_inode *inode)
+struct sim_inode *disk_hold(struct sim_inode *inode)
 {
     if (inode != NULL) {
         inode->users++;
@@ -123,7 +72,7 @@ static struct sim_inode *hold(struct sim_inode *inode)
     return inode;
 }
 
-static void drop(struct sim_inode *inode)
+void disk_drop(struct sim_inode *inode)
 {
     if (inode == NULL || --inode->users > 0) {
         return;
@@ -159,7 +108,7 @@ static bool path_clean(const char *path, char out[SIM_PATH_MAX])
     return len > 0;
 }
 
-static void folder_of(const char *path, char out[SIM_PATH_MAX])
+void disk_folder_of(const char *path, char out[SIM_PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - path);
@@ -173,10 +122,10 @@ static void folder_of(const char *path, char out[SIM_PATH_MAX])
     }
 }
 
-static bool is_in_folder(const char *path, const char *folder)
+bool disk_is_in_folder(const char *path, const char *folder)
 {
     char own[SIM_PATH_MAX];
-    folder_of(path, own);
+    disk_folder_of(path, own);
     return strcmp(own, folder) == 0;
 }
 
@@ -190,7 +139,7 @@ static struct name *names_find(const struct names *names, const char *path)
     return NULL;
 }
 
-static bool folder_exists(const struct names *names, const char *path)
+bool disk_folder_exists(const struct names *names, const char *path)
 {
     if (strcmp(path, "/") == 0 || strcmp(path, ".") == 0) {
         return true;
@@ -199,43 +148,43 @@ static bool folder_exists(const struct names *names, const char *path)
     return found != NULL && found->inode == NULL;
 }
 
-static void names_remove(struct names *names, const char *path)
+void disk_names_remove(struct names *names, const char *path)
 {
     struct name *found = names_find(names, path);
     if (found != NULL) {
         free(found->path);
-        drop(found->inode);
+        disk_drop(found->inode);
         *found = names->list[--names->count];
     }
 }
 
-static void names_put(struct names *names, const char *path, struct sim_inode *inode)
+void disk_names_put(struct names *names, const char *path, struct sim_inode *inode)
 {
-    (void)hold(inode); /* first: it may be the one that is replaced */
-    names_remove(names, path);
-    names->list = grown(names->list, &names->cap, names->count + 1, sizeof *names->list);
+    (void)disk_hold(inode); /* first: it may be the one that is replaced */
+    disk_names_remove(names, path);
+    names->list = disk_grown(names->list, &names->cap, names->count + 1, sizeof *names->list);
     names->list[names->count++] = (struct name){.path = copy_text(path), .inode = inode};
 }
 
-static void names_apply(struct names *names, const struct name_op *op)
+void disk_names_apply(struct names *names, const struct name_op *op)
 {
     const struct name *found = names_find(names, op->path);
     switch (op->kind) {
-    case NAME_MAKE: names_put(names, op->path, op->inode); break;
-    case NAME_REMOVE: names_remove(names, op->path); break;
+    case NAME_MAKE: disk_names_put(names, op->path, op->inode); break;
+    case NAME_REMOVE: disk_names_remove(names, op->path); break;
     case NAME_MOVE:
         if (found != NULL) {
-            names_put(names, op->to, found->inode);
-            names_remove(names, op->path);
+            disk_names_put(names, op->to, found->inode);
+            disk_names_remove(names, op->path);
         }
         break;
     }
 }
 
-static void names_free(struct names *names)
+void disk_names_free(struct names *names)
 {
     while (names->count > 0) {
-        names_remove(names, names->list[names->count - 1].path);
+        disk_names_remove(names, names->list[names->count - 1].path);
     }
     free(names->list);
 }
@@ -244,7 +193,7 @@ static void op_free(struct name_op *op)
 {
     free(op->path);
     free(op->to);
-    drop(op->inode);
+    disk_drop(op->inode);
 }
 
 static void done(struct sim_disk *disk)
@@ -261,13 +210,13 @@ static void do_name_op(struct sim_disk *disk,
                        const char *to,
                        struct sim_inode *inode)
 {
-    disk->ops = grown(disk->ops, &disk->ops_cap, disk->ops_count + 1, sizeof *disk->ops);
+    disk->ops = disk_grown(disk->ops, &disk->ops_cap, disk->ops_count + 1, sizeof *disk->ops);
     struct name_op *op = &disk->ops[disk->ops_count++];
     *op = (struct name_op){.kind = kind,
                            .path = copy_text(path),
                            .to = to != NULL ? copy_text(to) : NULL,
-                           .inode = hold(inode)};
-    names_apply(&disk->now, op);
+                           .inode = disk_hold(inode)};
+    disk_names_apply(&disk->now, op);
     done(disk);
 }
 
@@ -290,8 +239,8 @@ void sim_disk_free(struct sim_disk *disk)
         op_free(&disk->ops[i]);
     }
     free(disk->ops);
-    names_free(&disk->now);
-    names_free(&disk->durable);
+    disk_names_free(&disk->now);
+    disk_names_free(&disk->durable);
     free(disk);
 }
 
@@ -343,14 +292,14 @@ enum port_result sim_disk_open(struct sim_disk *disk,
         if (exclusive || found->inode == NULL) {
             return exclusive ? PORT_EXISTS : PORT_BAD;
         }
-        *out = hold(found->inode);
+        *out = disk_hold(found->inode);
         return PORT_OK;
     }
-    folder_of(clean, folder);
-    if ((flags & PORT_CREATE) == 0 || !folder_exists(&disk->now, folder)) {
+    disk_folder_of(clean, folder);
+    if ((flags & PORT_CREATE) == 0 || !disk_folder_exists(&disk->now, folder)) {
         return PORT_NOT_FOUND;
     }
-    struct sim_inode *inode = hold(inode_new());
+    struct sim_inode *inode = disk_hold(disk_inode_new());
     do_name_op(disk, NAME_MAKE, clean, NULL, inode);
     *out = inode;
     return PORT_OK;
@@ -359,7 +308,7 @@ enum port_result sim_disk_open(struct sim_disk *disk,
 void sim_disk_close(struct sim_disk *disk, struct sim_inode *inode)
 {
     (void)disk;
-    drop(inode);
+    disk_drop(inode);
 }
 
 struct sim_inode *sim_disk_find(struct sim_disk *disk, const char *path)
@@ -394,8 +343,8 @@ static void add_change(struct sim_disk *disk,
                        uint64_t offset,
                        const struct slice *bytes)
 {
-    inode->changes = grown(inode->changes, &inode->changes_cap, inode->changes_count + 1,
-                           sizeof *inode->changes);
+    inode->changes = disk_grown(inode->changes, &inode->changes_cap, inode->changes_count + 1,
+                                sizeof *inode->changes);
     struct change *change = &inode->changes[inode->changes_count++];
     *change = (struct change){.number = ++disk->change_number, .offset = offset};
     if (bytes != NULL) {
@@ -422,7 +371,7 @@ enum port_result sim_disk_write(struct sim_disk *disk,
     }
     if (bytes.len > 0) {
         add_change(disk, inode, offset, &bytes);
-        bytes_put(&inode->now, offset, bytes);
+        disk_bytes_put(&inode->now, offset, bytes);
         done(disk);
     }
     return result;
@@ -444,12 +393,12 @@ uint64_t sim_disk_mark(const struct sim_inode *inode)
     return inode->changes_count == 0 ? 0 : inode->changes[inode->changes_count - 1].number;
 }
 
-static void apply(struct bytes *to, const struct change *change)
+void disk_apply(struct bytes *to, const struct change *change)
 {
     if (change->bytes == NULL) {
         bytes_resize(to, (size_t)change->offset);
     } else {
-        bytes_put(to, change->offset, slice_of(change->bytes, change->len));
+        disk_bytes_put(to, change->offset, slice_of(change->bytes, change->len));
     }
 }
 
@@ -479,7 +428,7 @@ void sim_disk_sync(struct sim_disk *disk, struct sim_inode *inode, uint64_t mark
         if (waits) {
             inode->changes[kept++] = *change;
         } else {
-            apply(&inode->durable, change);
+            disk_apply(&inode->durable, change);
             free(change->bytes);
         }
     }
@@ -509,8 +458,8 @@ enum port_result sim_disk_rename(struct sim_disk *disk, const char *from, const 
     if (found == NULL) {
         return PORT_NOT_FOUND;
     }
-    folder_of(clean_from, folder);
-    if (found->inode == NULL || !is_in_folder(clean_to, folder)) {
+    disk_folder_of(clean_from, folder);
+    if (found->inode == NULL || !disk_is_in_folder(clean_to, folder)) {
         return PORT_BAD;
     }
     if (strcmp(clean_from, clean_to) != 0) {
@@ -554,7 +503,7 @@ enum port_result sim_disk_dir_make(struct sim_disk *disk, const char *path)
         if (found != NULL && found->inode != NULL) {
             return PORT_EXISTS;
         }
-        if (!folder_exists(&disk->now, part)) {
+        if (!disk_folder_exists(&disk->now, part)) {
             do_name_op(disk, NAME_MAKE, part, NULL, NULL);
         }
     }
@@ -564,13 +513,13 @@ enum port_result sim_disk_dir_make(struct sim_disk *disk, const char *path)
 enum port_result sim_disk_dir_sync(struct sim_disk *disk, const char *path)
 {
     char clean[SIM_PATH_MAX];
-    if (!path_clean(path, clean) || !folder_exists(&disk->now, clean)) {
+    if (!path_clean(path, clean) || !disk_folder_exists(&disk->now, clean)) {
         return PORT_NOT_FOUND;
     }
     size_t kept = 0;
     for (size_t i = 0; i < disk->ops_count; i++) {
-        if (is_in_folder(disk->ops[i].path, clean)) {
-            names_apply(&disk->durable, &disk->ops[i]);
+        if (disk_is_in_folder(disk->ops[i].path, clean)) {
+            disk_names_apply(&disk->durable, &disk->ops[i]);
             op_free(&disk->ops[i]);
         } else {
             disk->ops[kept++] = disk->ops[i];
@@ -592,7 +541,7 @@ enum port_result sim_disk_dir_list(struct sim_disk *disk,
                                    void *context)
 {
     char clean[SIM_PATH_MAX];
-    if (!path_clean(path, clean) || !folder_exists(&disk->now, clean)) {
+    if (!path_clean(path, clean) || !disk_folder_exists(&disk->now, clean)) {
         return PORT_NOT_FOUND;
     }
     char **found = calloc(disk->now.count + 1, sizeof *found);
@@ -600,7 +549,7 @@ enum port_result sim_disk_dir_list(struct sim_disk *disk,
     INVARIANT(found != NULL);
     for (size_t i = 0; i < disk->now.count; i++) {
         const char *own = disk->now.list[i].path;
-        if (is_in_folder(own, clean) && strcmp(own, clean) != 0) {
+        if (disk_is_in_folder(own, clean) && strcmp(own, clean) != 0) {
             const char *slash = strrchr(own, '/');
             found[count++] = copy_text(slash != NULL ? slash + 1 : own);
         }
@@ -614,279 +563,4 @@ enum port_result sim_disk_dir_list(struct sim_disk *disk,
     }
     free(found);
     return PORT_OK;
-}
-
-/* ---- the end of power ---- */
-
-/* Every inode that may be found again: those of the durable names and of the names that wait, once
- * each. */
-static size_t reachable(const struct sim_disk *disk, struct sim_inode **out)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < disk->durable.count + disk->ops_count; i++) {
-        struct sim_inode *inode = i < disk->durable.count
-                                      ? disk->durable.list[i].inode
-                                      : disk->ops[i - disk->durable.count].inode;
-        bool known = inode == NULL;
-        for (size_t j = 0; j < count && !known; j++) {
-            known = out[j] == inode;
-        }
-        if (!known) {
-            out[count++] = inode;
-        }
-    }
-    return count;
-}
-
-static struct sim_inode **reachable_new(const struct sim_disk *disk, size_t *count)
-{
-    struct sim_inode **list = calloc(disk->durable.count + disk->ops_count + 1, sizeof *list);
-    INVARIANT(list != NULL);
-    *count = reachable(disk, list);
-    return list;
-}
-
-struct waiting {
-    const struct change *change;
-    size_t inode;
-};
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = ((const struct waiting *)a)->change->number;
-    uint64_t y = ((const struct waiting *)b)->change->number;
-    return (x > y) - (x < y);
-}
-
-/* All unsynced changes, oldest first. */
-static struct waiting *waiting_new(struct sim_inode *const *inodes,
-                                   size_t inodes_count,
-                                   size_t *count)
-{
-    struct waiting *list = NULL;
-    size_t cap = 0;
-    *count = 0;
-    for (size_t i = 0; i < inodes_count; i++) {
-        for (size_t j = 0; j < inodes[i]->changes_count; j++) {
-            list = grown(list, &cap, *count + 1, sizeof *list);
-            list[(*count)++] = (struct waiting){.change = &inodes[i]->changes[j], .inode = i};
-        }
-    }
-    if (*count > 1) {
-        qsort(list, *count, sizeof *list, by_number);
-    }
-    return list;
-}
-
-size_t sim_disk_unsynced(const struct sim_disk *disk)
-{
-    size_t inodes_count;
-    size_t sum = 0;
-    struct sim_inode **inodes = reachable_new(disk, &inodes_count);
-    for (size_t i = 0; i < inodes_count; i++) {
-        sum += inodes[i]->changes_count;
-    }
-    free(inodes);
-    return sum;
-}
-
-size_t sim_disk_unsynced_names(const struct sim_disk *disk)
-{
-    return disk->ops_count;
-}
-
-static size_t sectors_of(const struct change *change)
-{
-    if (change->bytes == NULL || change->len == 0) {
-        return 1;
-    }
-    return (size_t)((change->offset + change->len - 1) / SIM_SECTOR - change->offset / SIM_SECTOR
-                    + 1);
-}
-
-size_t sim_disk_unsynced_sectors(const struct sim_disk *disk, size_t index)
-{
-    size_t inodes_count;
-    size_t count;
-    struct sim_inode **inodes = reachable_new(disk, &inodes_count);
-    struct waiting *waiting = waiting_new(inodes, inodes_count, &count);
-    size_t sectors = index < count ? sectors_of(waiting[index].change) : 0;
-    free(waiting);
-    free(inodes);
-    return sectors;
-}
-
-static bool sector_survives(enum sim_fate fate, size_t index, struct rng *chance)
-{
-    switch (fate) {
-    case SIM_LOST: return false;
-    case SIM_KEPT: return true;
-    case SIM_TORN_FIRST: return index == 0;
-    case SIM_TORN_REST: return index > 0;
-    case SIM_TORN_MIXED: return rng_below(chance, 2) == 0;
-    }
-    UNREACHABLE();
-}
-
-static void survive(struct bytes *to,
-                    const struct change *change,
-                    enum sim_fate fate,
-                    struct rng *chance)
-{
-    if (change->bytes == NULL) {
-        if (sector_survives(fate, 0, chance)) {
-            apply(to, change);
-        }
-        return;
-    }
-    size_t from = 0;
-    for (size_t sector = 0; from < change->len; sector++) {
-        size_t len = SIM_SECTOR - (size_t)((change->offset + from) % SIM_SECTOR);
-        len = len < change->len - from ? len : change->len - from;
-        if (sector_survives(fate, sector, chance)) {
-            bytes_put(to, change->offset + from, slice_of(change->bytes + from, len));
-        }
-        from += len;
-    }
-}
-
-/* Of each folder's waiting operations a prefix; the folders in the order of their first one. */
-static void keep_names(struct names *names, const struct sim_disk *disk, const struct sim_cut *cut)
-{
-    struct rng chance = rng_from_seed(cut->seed ^ 0x6e616d65u);
-    bool *seen = calloc(disk->ops_count + 1, sizeof *seen);
-    INVARIANT(seen != NULL);
-    for (size_t i = 0; i < disk->ops_count; i++) {
-        char folder[SIM_PATH_MAX];
-        size_t total = 0;
-        if (seen[i]) {
-            continue;
-        }
-        folder_of(disk->ops[i].path, folder);
-        for (size_t j = i; j < disk->ops_count; j++) {
-            total += is_in_folder(disk->ops[j].path, folder) ? 1 : 0;
-        }
-        size_t keep = cut->names == SIM_NAMES_KEPT   ? total
-                      : cut->names == SIM_NAMES_LOST ? 0
-                                                     : (size_t)rng_below(&chance, total + 1);
-        for (size_t j = i; j < disk->ops_count; j++) {
-            if (is_in_folder(disk->ops[j].path, folder)) {
-                seen[j] = true;
-                if (keep > 0) {
-                    names_apply(names, &disk->ops[j]);
-                    keep--;
-                }
-            }
-        }
-    }
-    free(seen);
-}
-
-/* What lies in a folder that was lost is lost with it. */
-static void drop_orphans(struct names *names)
-{
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (size_t i = 0; i < names->count; i++) {
-            char folder[SIM_PATH_MAX];
-            folder_of(names->list[i].path, folder);
-            if (!folder_exists(names, folder)) {
-                names_remove(names, names->list[i].path);
-                changed = true;
-                break;
-            }
-        }
-    }
-}
-
-static void names_copy(struct names *to, const struct names *from)
-{
-    for (size_t i = 0; i < from->count; i++) {
-        names_put(to, from->list[i].path, from->list[i].inode);
-    }
-}
-
-/* The contents of each inode, as the cut leaves them. */
-static struct sim_inode **contents_after(struct sim_inode *const *inodes,
-                                         size_t inodes_count,
-                                         const struct sim_cut *cut)
-{
-    size_t count;
-    struct rng chance = rng_from_seed(cut->seed);
-    struct waiting *waiting = waiting_new(inodes, inodes_count, &count);
-    struct sim_inode **made = calloc(inodes_count + 1, sizeof *made);
-    INVARIANT(made != NULL);
-    for (size_t i = 0; i < inodes_count; i++) {
-        made[i] = hold(inode_new());
-        bytes_copy(&made[i]->durable, &inodes[i]->durable);
-    }
-    for (size_t i = 0; i < count && i < cut->count; i++) {
-        survive(&made[waiting[i].inode]->durable, waiting[i].change, (enum sim_fate)cut->fates[i],
-                &chance);
-    }
-    for (size_t i = 0; i < inodes_count; i++) {
-        bytes_copy(&made[i]->now, &made[i]->durable);
-    }
-    free(waiting);
-    return made;
-}
-
-struct sim_disk *sim_disk_after_cut(const struct sim_disk *disk, const struct sim_cut *cut)
-{
-    size_t count;
-    struct sim_inode **inodes = reachable_new(disk, &count);
-    struct sim_inode **made = contents_after(inodes, count, cut);
-    struct sim_disk *after = sim_disk_new();
-    struct names names = {0};
-    after->room = disk->room;
-    names_copy(&names, &disk->durable);
-    keep_names(&names, disk, cut);
-    drop_orphans(&names);
-    for (size_t i = 0; i < names.count; i++) {
-        struct sim_inode *own = NULL;
-        for (size_t j = 0; j < count && names.list[i].inode != NULL; j++) {
-            own = inodes[j] == names.list[i].inode ? made[j] : own;
-        }
-        names_put(&after->now, names.list[i].path, own);
-        names_put(&after->durable, names.list[i].path, own);
-    }
-    names_free(&names);
-    for (size_t i = 0; i < count; i++) {
-        drop(made[i]);
-    }
-    free(made);
-    free(inodes);
-    return after;
-}
-
-static uint64_t mix(uint64_t hash, const void *at, size_t len)
-{
-    const uint8_t *bytes = at;
-    while (len > 0) {
-        uint64_t word = 0;
-        size_t step = len < sizeof word ? len : sizeof word;
-        memcpy(&word, bytes, step);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 29;
-        bytes += step;
-        len -= step;
-    }
-    return hash;
-}
-
-/* The sum does not depend on the order in which the names lie. */
-uint64_t sim_disk_hash(const struct sim_disk *disk)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < disk->durable.count; i++) {
-        const struct name *name = &disk->durable.list[i];
-        uint64_t hash = mix(1, name->path, strlen(name->path));
-        if (name->inode != NULL) {
-            const struct bytes *bytes = &name->inode->durable;
-            hash = mix(mix(hash, &(uint64_t){bytes->len}, 8), bytes->at, bytes->len);
-        }
-        sum += hash ^ hash >> 31;
-    }
-    return sum;
 }

@@ -1,0 +1,71 @@
+/* What disk.c (a disk in use) and disk_cut.c (what is found after a cut) share. */
+#ifndef IO_SIM_DISK_INSIDE_H
+#define IO_SIM_DISK_INSIDE_H
+
+#include "io/sim/disk.h"
+
+struct change {      /* to one file, not durable yet */
+    uint64_t number; /* of all changes of the disk, rising */
+    uint64_t offset; /* where it writes, or the size it truncates to */
+    uint8_t *bytes;  /* NULL: a truncation */
+    size_t len;
+    bool limbo;
+};
+
+struct bytes {
+    uint8_t *at;
+    size_t len, cap;
+};
+
+struct sim_inode {
+    unsigned users; /* names, now and durable and waiting, and open files */
+    struct bytes now, durable;
+    struct change *changes;
+    size_t changes_count, changes_cap;
+};
+
+struct name {
+    char *path;
+    struct sim_inode *inode; /* NULL: a folder */
+};
+
+struct names {
+    struct name *list;
+    size_t count, cap;
+};
+
+enum name_op_kind { NAME_MAKE, NAME_REMOVE, NAME_MOVE };
+
+struct name_op {
+    enum name_op_kind kind;
+    char *path;
+    char *to;                /* NAME_MOVE */
+    struct sim_inode *inode; /* NAME_MAKE; NULL: a folder */
+};
+
+struct sim_disk {
+    struct names now, durable;
+    struct name_op *ops; /* not durable yet, oldest first */
+    size_t ops_count, ops_cap;
+    uint64_t room;
+    uint64_t change_number, operations;
+    sim_disk_watcher *watcher;
+    void *watcher_context;
+};
+
+void *disk_grown(void *at, size_t *cap, size_t need, size_t item);
+void disk_bytes_put(struct bytes *b, uint64_t offset, struct slice from);
+void disk_bytes_copy(struct bytes *to, const struct bytes *from);
+struct sim_inode *disk_inode_new(void);
+struct sim_inode *disk_hold(struct sim_inode *inode);
+void disk_drop(struct sim_inode *inode);
+void disk_folder_of(const char *path, char out[SIM_PATH_MAX]);
+bool disk_is_in_folder(const char *path, const char *folder);
+bool disk_folder_exists(const struct names *names, const char *path);
+void disk_names_remove(struct names *names, const char *path);
+void disk_names_put(struct names *names, const char *path, struct sim_inode *inode);
+void disk_names_apply(struct names *names, const struct name_op *op);
+void disk_names_free(struct names *names);
+void disk_apply(struct bytes *to, const struct change *change);
+
+#endif
