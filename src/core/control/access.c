@@ -31,7 +31,7 @@ void access_write(struct writer *w, enum access_kind kind, const uint8_t *random
     for (size_t at = 0, chars = 0; at < bits; at += 5, chars++) {
         unsigned value = 0;
         for (size_t bit = at; bit < at + 5; bit++) {
-            unsigned one = bit < bits ? random[bit / 8] >> (7 - bit % 8) & 1u : 0;
+            unsigned one = bit < bits ? (unsigned)random[bit / 8] >> (7 - bit % 8) & 1u : 0u;
             value = value << 1 | one;
         }
         if (kind == ACCESS_LINK && chars > 0 && chars % LINK_GROUP == 0) {
