@@ -34,7 +34,7 @@ void devices_answer_text(struct http_call *call, int status, const char *fields,
 /* One unbroken line, no Content-Transfer-Encoding: RFC 8951 3. */
 void devices_answer_base64(struct http_call *call, const char *content_type, struct slice der)
 {
-    uint8_t text[DEVICES_TEXT_MAX];
+    static uint8_t text[DEVICES_TEXT_MAX]; /* one thread; copied before this returns */
     struct writer w = writer_over(text, sizeof text);
     base64_encode(&w, der);
     http_answer(call, &(struct http_response){

@@ -83,6 +83,9 @@ const struct error_text error_texts[] = {
     {"HF-1118", "this demo runs already", "two would write the same files",
      "stop the other, or name another --dir", "./demo --dir /tmp/other"},
     /* enrolment */
+    {"HF-3200", "the request is malformed", "the answer names the clause and the octet",
+     "send one PKCS#10 request in base64 as application/pkcs10",
+     "curl -H 'Content-Type: application/pkcs10' --data-binary @request.b64 ..."},
     {"HF-3201", "no client certificate",
      "enrolment begins with the manufacturer's certificate (IDevID) of the device",
      "present it in the TLS handshake", "curl --cert idevid.pem --key idevid.key ..."},
@@ -126,6 +129,9 @@ const struct error_text error_texts[] = {
      "find out which, then make a fresh key", "holdfast device find SERIAL"},
     {"HF-3218", "the key was used before", "keys of earlier generations do not come back",
      "make a fresh key", "openssl ecparam -name prime256v1 -genkey"},
+    {"HF-3219", "the issuing key is away",
+     "the keeper does not run, or has more to do than it can; nothing was issued",
+     "send the same request again; look at the keeper's log", "holdfast status"},
 };
 const size_t error_texts_count = COUNT_OF(error_texts);
 
