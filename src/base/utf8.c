@@ -2,6 +2,8 @@
 
 #include "base/invariant.h"
 
+#include <string.h>
+
 /* What may follow a lead byte: how many bytes, and the range of the first of them (RFC 3629 4). */
 struct shape {
     uint8_t first, last; /* of the lead byte */
@@ -50,10 +52,29 @@ size_t utf8_decode(struct slice text, uint32_t *code_point)
     return shape->len;
 }
 
+/* How many bytes from `at` on are ASCII for sure: what most text is, eight bytes a step. */
+static size_t ascii_run(struct slice text, size_t at)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    size_t from = at;
+    uint64_t word;
+    while (text.len - at >= sizeof word) {
+        memcpy(&word, text.at + at, sizeof word);
+        if ((word & high_bits) != 0) {
+            break;
+        }
+        at += sizeof word;
+    }
+    while (at < text.len && text.at[at] < 0x80) {
+        at++;
+    }
+    return at - from;
+}
+
 bool utf8_is_valid(struct slice text)
 {
     size_t at = 0;
-    while (at < text.len) {
+    while ((at += ascii_run(text, at)) < text.len) {
         uint32_t code_point = 0;
         size_t len = utf8_decode(slice_after(text, at), &code_point);
         if (len == 0) {

@@ -4,6 +4,8 @@
 #include "base/invariant.h"
 #include "codec/mqtt_wire.h"
 
+#include <string.h>
+
 enum { FLAGS_NONE = 0x0, FLAGS_TWO = 0x2, FLAGS_ANY = 0xff };
 
 struct type_rule {
@@ -139,6 +141,27 @@ static bool may_send(enum mqtt_type type, enum mqtt_version version, enum mqtt_s
     return sender == MQTT_FROM_CLIENT ? types[type].from_client : types[type].from_server;
 }
 
+/* Bytes of a packet of this type, from the struct's start. */
+static size_t used_by(enum mqtt_type type)
+{
+    static const size_t bodies[MQTT_TYPE_COUNT] = {
+        [MQTT_CONNECT] = sizeof(struct mqtt_connect),
+        [MQTT_CONNACK] = sizeof(struct mqtt_connack),
+        [MQTT_PUBLISH] = sizeof(struct mqtt_publish),
+        [MQTT_PUBACK] = sizeof(struct mqtt_ack),
+        [MQTT_PUBREC] = sizeof(struct mqtt_ack),
+        [MQTT_PUBREL] = sizeof(struct mqtt_ack),
+        [MQTT_PUBCOMP] = sizeof(struct mqtt_ack),
+        [MQTT_SUBSCRIBE] = sizeof(struct mqtt_subscribe),
+        [MQTT_SUBACK] = sizeof(struct mqtt_suback),
+        [MQTT_UNSUBSCRIBE] = sizeof(struct mqtt_unsubscribe),
+        [MQTT_UNSUBACK] = sizeof(struct mqtt_suback),
+        [MQTT_DISCONNECT] = sizeof(struct mqtt_goodbye),
+        [MQTT_AUTH] = sizeof(struct mqtt_goodbye),
+    };
+    return offsetof(struct mqtt_packet, connect) + bodies[type];
+}
+
 enum mqtt_result mqtt_decode(const struct mqtt_frame *frame,
                              enum mqtt_version version,
                              enum mqtt_sender sender,
@@ -149,14 +172,17 @@ enum mqtt_result mqtt_decode(const struct mqtt_frame *frame,
         return refuse(fault, MQTT_PROTOCOL_ERROR, "this side may not send such a packet (2.1.2)");
     }
     struct mqtt_scan s = {.r = reader_over(frame->body), .version = version, .sender = sender};
-    struct mqtt_packet packet = {.type = frame->type};
+    size_t used = used_by(frame->type); /* a CONNECT is far larger than a PUBLISH, and rarer */
+    struct mqtt_packet packet;
+    memset(&packet, 0, used);
+    packet.type = frame->type;
     decode_body(&s, frame->flags, &packet);
     if (!mqtt_scan_done(&s)) {
         *fault = s.fault;
         fault->version = packet.type == MQTT_CONNECT ? packet.connect.version : 0;
         return MQTT_REFUSED;
     }
-    *out = packet;
+    memcpy(out, &packet, used);
     return MQTT_OK;
 }
 

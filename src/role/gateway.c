@@ -29,8 +29,8 @@ static void on_refused(struct gateway *g, const struct port_event *ev)
         port_conn_peer(ev->conn, &peer);
     }
     enum gw_gate gate = ev->refused.reason == PORT_CLOSE_TIMEOUT ? GW_GATE_TIMEOUT : GW_GATE_TLS;
-    gw_refusals_add(&g->refusals, port_wall_ms(g->port, NULL), gate, MQTT_UNSPECIFIED_ERROR,
-                    ev->refused.detail, peer.address, NULL);
+    gw_refusals_add(&g->refusals, g->wall_ms, gate, MQTT_UNSPECIFIED_ERROR, ev->refused.detail,
+                    peer.address, NULL);
 }
 
 static void on_tick(struct gateway *g)
@@ -100,10 +100,11 @@ static void on_turn_ended(struct gateway *g)
 static void on_event(void *role, const struct port_event *ev)
 {
     struct gateway *g = role;
-    struct gateway_conn *c = ev->user;
+    struct gateway_conn *c = ev->user; /* of RECEIVED and CLOSED */
     if (g->exit_code != 0 || g->bus == NULL) {
         return; /* failed, or not yet begun: nothing is answered any more */
     }
+    g->wall_ms = port_wall_ms(g->port, &g->wall_quality);
     switch (ev->kind) {
     case PORT_ACCEPTED: gateway_conn_accepted(g, ev->conn); return;
     case PORT_REFUSED: on_refused(g, ev); return;
@@ -113,7 +114,11 @@ static void on_event(void *role, const struct port_event *ev)
             gateway_conn_closed(g, c);
         }
         return;
-    case PORT_WOKE: on_tick(g); return;
+    case PORT_WOKE:
+        if (ev->user == &g->wake) {
+            on_tick(g);
+        } /* the flush's wake only ends the turn */
+        return;
     case PORT_SYNCED: gateway_synced(g, ev->synced.result); return;
     case PORT_TERMINATE: on_terminate(g); return;
     case PORT_TURN_ENDED: on_turn_ended(g); return;
@@ -335,7 +340,8 @@ int gateway_run(const struct gateway_config *config)
     INVARIANT(g->port != NULL);
     int code = open_all(g);
     if (code == 0) {
-        g->wake = port_wake_new(g->port, NULL);
+        g->flush_wake = port_wake_new(g->port, &g->flush_wake);
+        g->wake = port_wake_new(g->port, &g->wake);
         port_wake_at(g->wake, port_now_ms(g->port));
         port_run(g->port);
         code = g->exit_code;

@@ -75,8 +75,8 @@ void gateway_conn_refuse(struct gateway *g,
                          enum gw_gate gate,
                          struct mqtt_fault fault)
 {
-    gw_refusals_add(&g->refusals, port_wall_ms(g->port, NULL), gate, fault.reason, fault.clause,
-                    c->address, &c->fingerprint);
+    gw_refusals_add(&g->refusals, g->wall_ms, gate, fault.reason, fault.clause, c->address,
+                    &c->fingerprint);
 }
 
 /* ---- the session's place and its links ---- */
@@ -312,8 +312,8 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     port_conn_peer(port, &peer);
     struct gateway_conn *c = g->is_stopping ? NULL : take_place(g);
     if (c == NULL) {
-        gw_refusals_add(&g->refusals, port_wall_ms(g->port, NULL), GW_GATE_CONNECTIONS,
-                        MQTT_SERVER_BUSY, "no place for another connection", peer.address, NULL);
+        gw_refusals_add(&g->refusals, g->wall_ms, GW_GATE_CONNECTIONS, MQTT_SERVER_BUSY,
+                        "no place for another connection", peer.address, NULL);
         port_conn_set_user(port, NULL);
         port_abort(port);
         return;

@@ -17,7 +17,8 @@ enum {
     GATEWAY_TICK_MS = 250,   /* how often deadlines are looked at */
     GATEWAY_REPORT_MS = 1000, /* metrics, refusals, retention */
     GATEWAY_REPORT_CAP = 131072,
-    GATEWAY_BATCH_MAX = 4 << 20, /* bytes of records for one write */
+    GATEWAY_BATCH_MAX = 4 << 20,  /* bytes of records for one write */
+    GATEWAY_GATHER_MAX_US = 2000, /* the longest wait for a fuller batch */
     GATEWAY_NONE = UINT32_MAX
 };
 
@@ -51,7 +52,7 @@ struct gateway {
     struct port *port;
     struct port_tls *tls;
     struct port_listener *listeners[GATEWAY_LISTEN_MAX];
-    struct port_wake *wake;
+    struct port_wake *wake, *flush_wake;
     struct bus_writer *bus;
     struct gateway_conn *conns;
     struct gw_pending *pendings; /* limits.inflight_max for each connection */
@@ -60,8 +61,13 @@ struct gateway {
     struct gw_refusals refusals;
     struct gateway_counts counts;
     struct metrics_histogram commit_time;
-    uint64_t commit_began_us; /* 0: no sync is under way */
-    uint64_t number;          /* of the newest connection */
+    uint64_t commit_began_us;                /* 0: no sync is under way */
+    uint64_t sync_us, sync_ended_us;         /* of the last commit */
+    uint64_t staged_count, committing_count; /* records that wait, and that are being synced */
+    uint64_t expected_count; /* records that may wait before the next batch is full */
+    int64_t wall_ms;         /* of the event that is being handled */
+    enum time_quality wall_quality;
+    uint64_t number; /* of the newest connection */
     uint64_t report_due_ms;
     uint32_t free_head, waiting_head;
     uint32_t open_count, stalled_count;
