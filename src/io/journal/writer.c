@@ -278,7 +278,7 @@ enum bus_result bus_synced(struct bus_writer *bus, enum port_result result)
 bus_position bus_acked(struct bus_writer *bus)
 {
     struct journal_survey survey;
-    return journal_survey(bus, &survey) == BUS_OK && survey.has_ack ? survey.acked : 0;
+    return journal_survey(bus, false, &survey) == BUS_OK && survey.has_ack ? survey.acked : 0;
 }
 
 /* One whole segment less. Its name is gone for good before the next one's is touched: no hole can
@@ -316,7 +316,7 @@ enum bus_result bus_retain_from(struct bus_writer *bus, bus_position position)
         struct journal_survey survey;
         enum bus_result result = drop_oldest(bus);
         if (result == BUS_OK) {
-            result = journal_survey(bus, &survey);
+            result = journal_survey(bus, true, &survey);
         }
         if (result != BUS_OK) {
             return result;

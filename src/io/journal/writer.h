@@ -48,6 +48,7 @@ struct bus_writer {
 /* What the folder says; one pass over its names. */
 struct journal_survey {
     struct bus_writer *bus;
+    bool wants_segments;
     bus_position first, second, last;
     uint64_t count;
     uint64_t bytes;
@@ -57,7 +58,10 @@ struct journal_survey {
     char acked_most_by[JOURNAL_NAME_MAX];
     enum port_result result;
 };
-enum bus_result journal_survey(struct bus_writer *bus, struct journal_survey *out);
+/* Without segments only the acks are looked at: a long backlog then costs their names alone. */
+enum bus_result journal_survey(struct bus_writer *bus,
+                               bool wants_segments,
+                               struct journal_survey *out);
 
 /* Zeroes up to `bytes` more of the next segment, made first where there is none. BUS_FULL,
  * BUS_BROKEN. */

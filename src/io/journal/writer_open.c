@@ -56,15 +56,19 @@ static void survey_name(void *context, const char *name)
     struct journal_survey *s = context;
     bus_position start = 0;
     if (journal_segment_start(name, &start)) {
-        survey_segment(s, name, start);
+        if (s->wants_segments) {
+            survey_segment(s, name, start);
+        }
     } else if (journal_is_ack(name)) {
         survey_ack(s, name);
     }
 }
 
-enum bus_result journal_survey(struct bus_writer *bus, struct journal_survey *out)
+enum bus_result journal_survey(struct bus_writer *bus,
+                               bool wants_segments,
+                               struct journal_survey *out)
 {
-    *out = (struct journal_survey){.bus = bus};
+    *out = (struct journal_survey){.bus = bus, .wants_segments = wants_segments};
     enum port_result result = port_dir_list(bus->port, bus->dir, survey_name, out);
     if (result == PORT_OK) {
         result = out->result;
@@ -251,8 +255,8 @@ static enum bus_result open_in_order(struct bus_writer *bus)
     }
     /* Twice: acks can only be read once the salt is known. */
     struct journal_survey survey;
-    if (journal_survey(bus, &survey) != BUS_OK || open_stream(bus, survey.count > 0) != BUS_OK
-        || journal_survey(bus, &survey) != BUS_OK) {
+    if (journal_survey(bus, true, &survey) != BUS_OK || open_stream(bus, survey.count > 0) != BUS_OK
+        || journal_survey(bus, true, &survey) != BUS_OK) {
         return BUS_BROKEN;
     }
     bus_position mark = 0;
