@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KIND_RECORD = 0x52, MAGIC_LEN = 4, SEGMENT_DIGITS = 16, READER_NAME_MAX = 40 };
+enum { MAGIC_LEN = 4, SEGMENT_DIGITS = 16, READER_NAME_MAX = 40 };
 
 static uint32_t crc_of_number(uint32_t crc, uint64_t number)
 {
@@ -49,39 +49,41 @@ bool journal_header_decode(const char *magic, uint64_t salt, struct slice bytes,
     return true;
 }
 
-bool journal_record_decode(const uint8_t at[JOURNAL_RECORD_LEN], struct journal_record *out)
+bool journal_record_decode(const uint8_t at[JOURNAL_RECORD_LEN],
+                           uint32_t seed,
+                           struct journal_record *out)
 {
     struct reader r = reader_over(slice_of(at, JOURNAL_RECORD_LEN));
     uint32_t kind_and_len = read_u32(&r);
-    if (kind_and_len >> 24 != KIND_RECORD) {
+    if (kind_and_len >> 24 != JOURNAL_RECORD_KIND) {
         return false;
     }
     out->len = kind_and_len & JOURNAL_RECORD_MAX;
-    out->back = read_u32(&r);
+    out->back = read_u32(&r) ^ seed;
     out->crc = read_u32(&r);
     return true;
 }
 
+uint32_t journal_record_seed(uint64_t salt, bus_position position)
+{
+    return crc_of_number(crc_of_number(0, salt), position);
+}
+
 static uint32_t kind_and_len_of(const struct journal_record *record)
 {
-    return (uint32_t)KIND_RECORD << 24 | record->len;
+    return (uint32_t)JOURNAL_RECORD_KIND << 24 | record->len;
 }
 
-uint32_t journal_record_crc(uint64_t salt,
-                            bus_position position,
-                            const struct journal_record *record)
+uint32_t journal_record_crc(uint32_t seed, const struct journal_record *record)
 {
-    uint8_t bytes[24];
+    uint8_t bytes[8];
     struct writer w = writer_over(bytes, sizeof bytes);
-    write_u64(&w, salt);
-    write_u64(&w, position);
     write_u32(&w, kind_and_len_of(record));
     write_u32(&w, record->back);
-    return crc32c(0, writer_slice(&w));
+    return crc32c(seed, writer_slice(&w));
 }
 
-void journal_record_encode(uint64_t salt,
-                           bus_position position,
+void journal_record_encode(uint32_t seed,
                            uint32_t back,
                            struct slice bytes,
                            uint8_t out[JOURNAL_RECORD_LEN])
@@ -89,8 +91,8 @@ void journal_record_encode(uint64_t salt,
     struct journal_record record = {.len = (uint32_t)bytes.len, .back = back};
     struct writer w = writer_over(out, JOURNAL_RECORD_LEN);
     write_u32(&w, kind_and_len_of(&record));
-    write_u32(&w, back);
-    write_u32(&w, crc32c(journal_record_crc(salt, position, &record), bytes));
+    write_u32(&w, back ^ seed);
+    write_u32(&w, crc32c(journal_record_crc(seed, &record), bytes));
 }
 
 struct journal_path journal_path_of(const char *dir, const char *name)

@@ -9,7 +9,7 @@
  * one writer
  *
  *   segment header        "HFJ1", position u64, crc u32
- *   record                kind and length u32, back u32, crc u32, then `length` bytes
+ *   record                kind u8, length u24, back u32, crc u32, then `length` bytes
  *
  * `back` is the distance to the first record of the batch this record was written in. A batch is
  * written only after the one before is durable: an intact record is therefore proof that everything
@@ -24,8 +24,9 @@
 #include "io/bus.h"
 
 enum {
-    JOURNAL_HEADER_LEN = 16, /* of stream, mark, acks and segments */
-    JOURNAL_RECORD_LEN = 12, /* before each record's bytes */
+    JOURNAL_HEADER_LEN = 16,    /* of stream, mark, acks and segments */
+    JOURNAL_RECORD_LEN = 12,    /* before each record's bytes */
+    JOURNAL_RECORD_KIND = 0x52, /* the first byte of each record; a zero there: none */
     JOURNAL_RECORD_MAX = (1 << 24) - 1,
     JOURNAL_DIR_MAX = 512,
     JOURNAL_NAME_MAX = 64, /* of a file in the folder */
@@ -49,22 +50,23 @@ struct journal_record {
     uint32_t crc;
 };
 
+/* What a record's check value begins with: nobody without the salt can make it. */
+uint32_t journal_record_seed(uint64_t salt, bus_position position);
+
 /* False where the twelve bytes cannot begin a record. Says nothing yet about the bytes that follow.
  */
 MUST_USE bool journal_record_decode(const uint8_t at[JOURNAL_RECORD_LEN],
+                                    uint32_t seed,
                                     struct journal_record *out);
 
-/* Writes the twelve bytes that go before `bytes` in a record at `position`. */
-void journal_record_encode(uint64_t salt,
-                           bus_position position,
+/* Writes the twelve bytes that go before `bytes`. */
+void journal_record_encode(uint32_t seed,
                            uint32_t back,
                            struct slice bytes,
                            uint8_t out[JOURNAL_RECORD_LEN]);
 
 /* The check value of a record so far; go on with crc32c over its bytes. */
-uint32_t journal_record_crc(uint64_t salt,
-                            bus_position position,
-                            const struct journal_record *record);
+uint32_t journal_record_crc(uint32_t seed, const struct journal_record *record);
 
 /* "DIR/NAME". The names are short and the folder was measured at open, so that it always fits. */
 struct journal_path {

@@ -195,7 +195,8 @@ static enum bus_result take(struct bus_reader *bus, struct slice *record)
         return BUS_END;
     }
     struct journal_record head;
-    if (!journal_record_decode(bytes.at, &head)
+    uint32_t seed = journal_record_seed(bus->salt, bus->cursor);
+    if (!journal_record_decode(bytes.at, seed, &head)
         || head.len > bus->durable - bus->cursor - JOURNAL_RECORD_LEN) {
         return broken(bus, "the durable record is damaged", PORT_BAD);
     }
@@ -204,8 +205,7 @@ static enum bus_result take(struct bus_reader *bus, struct slice *record)
         return result;
     }
     struct slice body = slice_after(bytes, JOURNAL_RECORD_LEN);
-    if (body.len < head.len
-        || crc32c(journal_record_crc(bus->salt, bus->cursor, &head), body) != head.crc) {
+    if (body.len < head.len || crc32c(journal_record_crc(seed, &head), body) != head.crc) {
         return broken(bus, "the durable record is damaged", PORT_BAD);
     }
     *record = body;

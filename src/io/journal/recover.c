@@ -53,13 +53,14 @@ static bool is_whole(struct window *w,
                      struct journal_record *record)
 {
     uint64_t at = JOURNAL_HEADER_LEN + (position - segment->start);
+    uint32_t seed = journal_record_seed(salt, position);
     struct slice head = look(w, at, JOURNAL_RECORD_LEN);
-    if (head.len < JOURNAL_RECORD_LEN || !journal_record_decode(head.at, record)
+    if (head.len < JOURNAL_RECORD_LEN || !journal_record_decode(head.at, seed, record)
         || record->back > position - segment->start
         || record->len > segment->size - at - JOURNAL_RECORD_LEN) {
         return false;
     }
-    uint32_t crc = journal_record_crc(salt, position, record);
+    uint32_t crc = journal_record_crc(seed, record);
     at += JOURNAL_RECORD_LEN;
     for (size_t left = record->len; left > 0;) {
         struct slice part = look(w, at, left < WINDOW_LEN ? left : WINDOW_LEN);
@@ -73,24 +74,39 @@ static bool is_whole(struct window *w,
     return crc == record->crc;
 }
 
+/* The first place at or behind `at` where a record might begin, or the end of the file. */
+static uint64_t find_kind(struct window *w, uint64_t at, uint64_t size)
+{
+    while (at < size) {
+        bool is_here = at >= w->at && at < w->at + w->len;
+        size_t len = is_here ? (size_t)(w->at + w->len - at) : WINDOW_LEN;
+        struct slice part = look(w, at, len);
+        if (part.len == 0) {
+            break;
+        }
+        const uint8_t *found = memchr(part.at, JOURNAL_RECORD_KIND, part.len);
+        if (found != NULL) {
+            return at + (uint64_t)(found - part.at);
+        }
+        at += part.len;
+    }
+    return size;
+}
+
 /* An intact record whose batch begins behind `end`: its position, or 0. */
 static bus_position find_later_batch(struct window *w,
                                      const struct journal_segment *segment,
                                      uint64_t salt,
                                      bus_position end)
 {
-    uint64_t at = JOURNAL_HEADER_LEN + (end - segment->start) + 1;
-    for (; at + JOURNAL_RECORD_LEN <= segment->size; at++) {
-        struct slice head = look(w, at, JOURNAL_RECORD_LEN);
-        struct journal_record record;
-        if (head.len < JOURNAL_RECORD_LEN) {
-            break;
-        }
-        if (!journal_record_decode(head.at, &record)) {
-            continue;
-        }
+    uint64_t at = JOURNAL_HEADER_LEN + (end - segment->start);
+    while ((at = find_kind(w, at + 1, segment->size)) < segment->size) {
         bus_position position = segment->start + (at - JOURNAL_HEADER_LEN);
-        if (record.back < position - end && is_whole(w, segment, salt, position, &record)) {
+        struct journal_record record;
+        struct slice head = look(w, at, JOURNAL_RECORD_LEN);
+        uint32_t seed = journal_record_seed(salt, position);
+        if (head.len == JOURNAL_RECORD_LEN && journal_record_decode(head.at, seed, &record)
+            && record.back < position - end && is_whole(w, segment, salt, position, &record)) {
             return position;
         }
     }

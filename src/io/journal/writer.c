@@ -170,7 +170,7 @@ enum bus_result bus_publish(struct bus_writer *bus, struct slice record, bus_pos
     }
     uint8_t *at = bus->batch + bus->batch_len;
     uint32_t back = (uint32_t)(bus->staged - bus->batch_start);
-    journal_record_encode(bus->salt, bus->staged, back, record, at);
+    journal_record_encode(journal_record_seed(bus->salt, bus->staged), back, record, at);
     if (record.len > 0) {
         memcpy(at + JOURNAL_RECORD_LEN, record.at, record.len);
     }
