@@ -70,7 +70,7 @@ class Mutant:
         return run(["nice", "cmake", "--build", str(BUILD), "--target", *self.fields["build"].split()])
 
     def patch(self, *options):
-        return run(["patch", "-p1", "-s", "--no-backup-if-mismatch", *options, "-i", str(self.path)], cwd=TREE)
+        return run(["patch", "-p1", "-s", "--no-backup-if-mismatch", *options, "-i", str(self.path)], cwd=TREE, stdin=subprocess.DEVNULL)
 
 
 def tell(name, what, output=""):
@@ -98,7 +98,7 @@ def sound_checks(mutants):
 
 
 def is_caught(mutant):
-    applied = mutant.patch()
+    applied = mutant.patch("--forward")
     if applied.returncode != 0:
         tell(mutant.name, "the patch does not apply any more", applied.stdout)
         copy_tree()
