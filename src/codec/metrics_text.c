@@ -158,7 +158,8 @@ bool metrics_label_find(struct slice labels, const char *wanted, struct slice *v
     return false;
 }
 
-bool metrics_sum(struct slice text, const char *name, const char *label, const char *value, double *out)
+bool metrics_sum(
+    struct slice text, const char *name, const char *label, const char *value, double *out)
 {
     bool found = false;
     double sum = 0;
@@ -168,7 +169,8 @@ bool metrics_sum(struct slice text, const char *name, const char *label, const c
         if (line.kind != METRICS_SAMPLE || !slice_is_text(line.name, name)) {
             continue;
         }
-        if (label == NULL || (metrics_label_find(line.labels, label, &got) && slice_is_text(got, value))) {
+        if (label == NULL
+            || (metrics_label_find(line.labels, label, &got) && slice_is_text(got, value))) {
             sum += line.value;
             found = true;
         }
@@ -181,7 +183,8 @@ bool metrics_sum(struct slice text, const char *name, const char *label, const c
 
 /* ---- joining ---- */
 
-/* A sample belongs to the family of its name, or, of a histogram, of its name without its last word. */
+/* A sample belongs to the family of its name, or, of a histogram, of its name without its last
+ * word. */
 static bool is_of_family(struct slice sample, struct slice family, struct slice type)
 {
     static const char *const ends[] = {"_bucket", "_sum", "_count"};
@@ -192,7 +195,8 @@ static bool is_of_family(struct slice sample, struct slice family, struct slice 
     if (!slice_is_text(type, "histogram") || !slice_has_prefix(sample, family)) {
         return false;
     }
-    return slice_is_text(rest, ends[0]) || slice_is_text(rest, ends[1]) || slice_is_text(rest, ends[2]);
+    return slice_is_text(rest, ends[0]) || slice_is_text(rest, ends[1])
+           || slice_is_text(rest, ends[2]);
 }
 
 static uint32_t family_of(struct metrics_join_room *room, struct slice name)
@@ -206,7 +210,8 @@ static uint32_t family_of(struct metrics_join_room *room, struct slice name)
         return UINT32_MAX;
     }
     room->families[room->families_count].name = name;
-    room->families[room->families_count].help = room->families[room->families_count].type = (struct slice){0};
+    room->families[room->families_count].help = room->families[room->families_count].type =
+        (struct slice){0};
     return room->families_count++;
 }
 
@@ -222,7 +227,9 @@ static uint32_t hash_of_sample(const struct metrics_line *line)
     return hash % METRICS_SAMPLES_MAX;
 }
 
-static bool add_sample(struct metrics_join_room *room, const struct metrics_line *line, uint32_t family)
+static bool add_sample(struct metrics_join_room *room,
+                       const struct metrics_line *line,
+                       uint32_t family)
 {
     uint32_t *head = &room->heads[hash_of_sample(line)];
     for (uint32_t i = *head; i != 0; i = room->samples[i - 1].next) {
@@ -254,8 +261,9 @@ static bool gather(struct metrics_join_room *room, struct slice text, uint64_t *
             ++*bad;
             continue;
         }
-        bool stays = line.kind == METRICS_SAMPLE && family != UINT32_MAX
-                  && is_of_family(line.name, room->families[family].name, room->families[family].type);
+        bool stays =
+            line.kind == METRICS_SAMPLE && family != UINT32_MAX
+            && is_of_family(line.name, room->families[family].name, room->families[family].type);
         if (!stays) {
             family = family_of(room, line.name);
         }

@@ -1,6 +1,7 @@
 /*
- * Prometheus text, version 0.0.4, as our roles write it: read line by line, and several texts joined into one in
- * which each family stands once and samples of one name and one set of labels are added up.
+ * Prometheus text, version 0.0.4, as our roles write it: read line by line, and several texts
+ * joined into one in which each family stands once and samples of one name and one set of labels
+ * are added up.
  */
 #ifndef CODEC_METRICS_TEXT_H
 #define CODEC_METRICS_TEXT_H
@@ -18,14 +19,17 @@ struct metrics_line {
     double value;        /* SAMPLE: finite */
 };
 
-/* The next line that says something; METRICS_BAD where one is no line of the format, which it passes over. */
+/* The next line that says something; METRICS_BAD where one is no line of the format, which it
+ * passes over. */
 struct metrics_line metrics_line_next(struct slice *text);
 
 /* The value of one label, still escaped; false where it is absent. */
 bool metrics_label_find(struct slice labels, const char *name, struct slice *value);
 
-/* The sum of all samples of this name whose `label` (NULL: any) is `value`; false where there is none. */
-bool metrics_sum(struct slice text, const char *name, const char *label, const char *value, double *out);
+/* The sum of all samples of this name whose `label` (NULL: any) is `value`; false where there is
+ * none. */
+bool metrics_sum(
+    struct slice text, const char *name, const char *label, const char *value, double *out);
 
 enum { METRICS_SAMPLES_MAX = 16384, METRICS_FAMILIES_MAX = 1024 };
 

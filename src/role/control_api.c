@@ -1,10 +1,9 @@
 /*
- * One API request: which route, may they, and how the answer or the problem leaves. Every route is a row; the
- * description in docs/openapi.json is held against it by a test.
+ * One API request: which route, may they, and how the answer or the problem leaves. Every route is
+ * a row; the description in docs/openapi.json is held against it by a test.
  */
-#include "role/control_inside.h"
-
 #include "role/assets.h"
+#include "role/control_inside.h"
 
 #include <string.h>
 
@@ -46,14 +45,19 @@ static const struct route routes[] = {
     {HTTP_GET, "/whoami", ACCESS_READ, BODY_NONE, login_whoami},
     {HTTP_POST, "/login", 0, BODY_JSON, login_post},
     {HTTP_POST, "/logout", ACCESS_READ, BODY_NONE, login_out},
-    {HTTP_POST, "/login-links", ACCESS_ADMIN, BODY_JSON, login_link_post},
+    {HTTP_POST, "/login-links", ACCESS_ADMIN, BODY_NONE, login_link_post},
     {HTTP_POST, "/bundles", ACCESS_OPERATE, BODY_JSON, login_bundle},
     {HTTP_GET, "/openapi.json", ACCESS_READ, BODY_NONE, openapi},
 };
 
 /* ---- problems ---- */
 
-static void write_problem(struct writer *w, int status, const struct error_text *text, const char *why, const char *suggestion, size_t at)
+static void write_problem(struct writer *w,
+                          int status,
+                          const struct error_text *text,
+                          const char *why,
+                          const char *suggestion,
+                          size_t at)
 {
     struct json_writer j = json_writer_to(w);
     json_object(&j);
@@ -71,11 +75,12 @@ static void write_problem(struct writer *w, int status, const struct error_text 
     json_object_end(&j);
 }
 
-void ask_problem_more(struct ask *a, int status, const char *code, const char *why, const char *suggestion, size_t at)
+void ask_problem_more(
+    struct ask *a, int status, const char *code, const char *why, const char *suggestion, size_t at)
 {
     uint8_t room[2048];
     struct writer w = writer_over(room, sizeof room);
-    const struct error_text *text = error_find(slice_text(code));
+    const struct error_text *text = error_find(code);
     INVARIANT(text != NULL);
     write_problem(&w, status, text, why, suggestion, at);
     INVARIANT(writer_ok(&w));
@@ -96,7 +101,7 @@ void ask_problem(struct ask *a, int status, const char *code, const char *why)
 void control_write_problem(int status, const char *clause, struct writer *body)
 {
     const char *code = status == 408 ? "HF-3007" : status == 413 ? "HF-3006" : "HF-3004";
-    write_problem(body, status, error_find(slice_text(code)), clause, NULL, SIZE_MAX);
+    write_problem(body, status, error_find(code), clause, NULL, SIZE_MAX);
 }
 
 void ask_done_fields(struct ask *a, int status, const char *fields)
@@ -145,7 +150,8 @@ int ask_text(struct ask *a, const char *name, char *room, size_t cap)
     return got;
 }
 
-bool ask_number(struct ask *a, const char *name, int64_t least, int64_t most, int64_t otherwise, int64_t *out)
+bool ask_number(
+    struct ask *a, const char *name, int64_t least, int64_t most, int64_t otherwise, int64_t *out)
 {
     char text[32];
     int got = ask_text(a, name, text, sizeof text);
@@ -220,7 +226,10 @@ static bool fits(struct slice path, const char *pattern, struct slice *variable)
     return at == path.len;
 }
 
-static const struct route *route_of(struct slice path, enum http_method method, struct slice *variable, bool *known)
+static const struct route *route_of(struct slice path,
+                                    enum http_method method,
+                                    struct slice *variable,
+                                    bool *known)
 {
     enum http_method wanted = method == HTTP_HEAD ? HTTP_GET : method;
     *known = false;
@@ -238,10 +247,10 @@ static const struct route *route_of(struct slice path, enum http_method method, 
 static void refuse(struct ask *a, enum access_verdict verdict)
 {
     switch (verdict) {
-    case ACCESS_NO_CREDENTIAL: ask_problem(a, 401, "HF-3201", NULL); return;
-    case ACCESS_UNKNOWN_CREDENTIAL: ask_problem(a, 401, "HF-3202", NULL); return;
-    case ACCESS_BAD_ORIGIN: ask_problem(a, 403, "HF-3203", NULL); return;
-    case ACCESS_NO_RIGHT: ask_problem(a, 403, "HF-3204", NULL); return;
+    case ACCESS_NO_CREDENTIAL: ask_problem(a, 401, "HF-3301", NULL); return;
+    case ACCESS_UNKNOWN_CREDENTIAL: ask_problem(a, 401, "HF-3302", NULL); return;
+    case ACCESS_BAD_ORIGIN: ask_problem(a, 403, "HF-3303", NULL); return;
+    case ACCESS_NO_RIGHT: ask_problem(a, 403, "HF-3304", NULL); return;
     case ACCESS_ALLOWED: break;
     }
     UNREACHABLE();
@@ -251,7 +260,8 @@ static bool is_json(const struct http_head *head)
 {
     struct slice type = http_field_find(head, "Content-Type");
     struct slice json = slice_text("application/json");
-    return slice_has_prefix(type, json) && (type.len == json.len || type.at[json.len] == ';' || type.at[json.len] == ' ');
+    return slice_has_prefix(type, json)
+           && (type.len == json.len || type.at[json.len] == ';' || type.at[json.len] == ' ');
 }
 
 static void answer(struct ask *a, struct slice path)

@@ -1,4 +1,5 @@
-/* The routes about what was measured: series, last values, points, buckets; and what ingest refused. */
+/* The routes about what was measured: series, last values, points, buckets; and what ingest
+ * refused. */
 #include "role/control_inside.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ static void put_device(struct json_writer *j, const struct control *c, const str
 static void store_problem(struct ask *a, enum store_result result)
 {
     bool missing = result == STORE_NOT_FOUND;
-    ask_problem(a, missing ? 404 : 500, missing ? "HF-3501" : "HF-3402", NULL);
+    ask_problem(a, missing ? 404 : 500, missing ? "HF-3105" : "HF-3402", NULL);
 }
 
 static bool has_store(struct ask *a)
@@ -57,7 +58,9 @@ void data_write_last(struct json_writer *j, const struct store_series *s)
     json_object_end(j);
 }
 
-static void write_series(struct json_writer *j, const struct control *c, const struct store_series *s)
+static void write_series(struct json_writer *j,
+                         const struct control *c,
+                         const struct store_series *s)
 {
     json_object(j);
     json_put_u64(j, "v", 1);
@@ -119,7 +122,8 @@ static void list_series(struct ask *a, bool last_only)
         || !ask_number(a, "limit", 1, SERIES_MAX, SERIES_MAX, &limit)) {
         return;
     }
-    enum store_result result = store_series_list(a->control->store, &row->id, after, 0, batch, (size_t)limit, &count);
+    enum store_result result =
+        store_series_list(a->control->store, &row->id, after, 0, batch, (size_t)limit, &count);
     if (result == STORE_OK) {
         result = store_series_count(a->control->store, &row->id, &total);
     }
@@ -170,7 +174,8 @@ static bool ask_series(struct ask *a, struct store_series *out)
         struct fleet_device *row = ask_device(a, &absent);
         if (row == NULL) {
             if (absent) {
-                ask_problem(a, 400, "HF-3101", "\"series\" is missing, or \"device\", \"stream\" and \"name\"");
+                ask_problem(a, 400, "HF-3101",
+                            "\"series\" is missing, or \"device\", \"stream\" and \"name\"");
             }
             return false;
         }
@@ -183,7 +188,8 @@ static bool ask_series(struct ask *a, struct store_series *out)
             }
             return false;
         }
-        result = store_series_find(a->control->store, &row->id, stream, name, has_unit > 0 ? unit : NULL, out);
+        result = store_series_find(a->control->store, &row->id, stream, name,
+                                   has_unit > 0 ? unit : NULL, out);
     }
     if (result != STORE_OK) {
         store_problem(a, result);
@@ -242,11 +248,14 @@ void data_points(struct ask *a)
     int64_t to = 0;
     int64_t limit = 0;
     size_t count = 0;
-    if (!ask_series(a, &series) || !ask_time(a, "from", INT64_MIN, &from) || !ask_time(a, "to", INT64_MAX, &to)
-        || !ask_number(a, "limit", 1, POINTS_MAX, POINTS_DEFAULT, &limit) || !ask_points_cursor(a, &at)) {
+    if (!ask_series(a, &series) || !ask_time(a, "from", INT64_MIN, &from)
+        || !ask_time(a, "to", INT64_MAX, &to)
+        || !ask_number(a, "limit", 1, POINTS_MAX, POINTS_DEFAULT, &limit)
+        || !ask_points_cursor(a, &at)) {
         return;
     }
-    enum store_result result = store_points(a->control->store, series.id, from, to, &at, points, (size_t)limit, &count);
+    enum store_result result =
+        store_points(a->control->store, series.id, from, to, &at, points, (size_t)limit, &count);
     if (result != STORE_OK) {
         store_problem(a, result);
         return;
@@ -266,7 +275,11 @@ void data_points(struct ask *a)
     ask_done(a);
 }
 
-static void put_numbers(struct json_writer *j, const char *name, const struct store_bucket *buckets, size_t count, int which)
+static void put_numbers(struct json_writer *j,
+                        const char *name,
+                        const struct store_bucket *buckets,
+                        size_t count,
+                        int which)
 {
     json_name(j, name);
     json_array(j);
@@ -281,7 +294,8 @@ static void put_numbers(struct json_writer *j, const char *name, const struct st
     json_array_end(j);
 }
 
-/* What is known to be missing or lost of the device, as stretches of time in which it was noticed. */
+/* What is known to be missing or lost of the device, as stretches of time in which it was noticed.
+ */
 static void put_gaps(struct ask *a, const struct device_id *device, int64_t from, int64_t to)
 {
     static struct store_device stored;
@@ -318,10 +332,12 @@ void data_buckets(struct ask *a)
         return;
     }
     if (from >= to || (to > 0 && from < to - INT64_C(3155760000000))) {
-        ask_problem(a, 400, "HF-3101", "\"from\" must be before \"to\", and not more than a century");
+        ask_problem(a, 400, "HF-3101",
+                    "\"from\" must be before \"to\", and not more than a century");
         return;
     }
-    enum store_result result = store_buckets(a->control->store, series.id, from, to, buckets, (size_t)count);
+    enum store_result result =
+        store_buckets(a->control->store, series.id, from, to, buckets, (size_t)count);
     if (result != STORE_OK) {
         store_problem(a, result);
         return;
@@ -372,8 +388,9 @@ void data_dead_letters(struct ask *a)
         || !ask_number(a, "limit", 1, CONTROL_PAGE_MAX, CONTROL_PAGE_MAX, &limit)) {
         return;
     }
-    enum store_result result = store_dead_letters(a->control->store, row != NULL ? &row->id : NULL,
-                                                  has_reason > 0 ? reason : NULL, before, letters, (size_t)limit, &count);
+    enum store_result result =
+        store_dead_letters(a->control->store, row != NULL ? &row->id : NULL,
+                           has_reason > 0 ? reason : NULL, before, letters, (size_t)limit, &count);
     if (result != STORE_OK) {
         store_problem(a, result);
         return;

@@ -1,6 +1,7 @@
 /*
- * The mirror of registry and store: one row a device, in memory, so that lists, queries and totals ask no
- * database. Rows are kept in the order in which they changed, which is what event streams go along.
+ * The mirror of registry and store: one row a device, in memory, so that lists, queries and totals
+ * ask no database. Rows are kept in the order in which they changed, which is what event streams go
+ * along.
  */
 #include "role/control_inside.h"
 
@@ -102,7 +103,9 @@ static struct fleet_device *add_row(struct control *c, const struct device_id *i
     f->by_name[f->count] = f->count;
     f->unsorted = true;
     f->count++;
-    f->states[row->state]++;
+    if (f->states[row->state]++ == 0) {
+        f->state_since_ms[row->state] = control_now(c);
+    }
     return row;
 }
 
@@ -255,7 +258,8 @@ static bool each_device(void *context, const struct registry_device *device)
 static void reckon_rates(struct fleet_device *row, const struct store_device *from)
 {
     int64_t elapsed = from->seen_ms - row->rate_ms;
-    if (row->rate_ms == 0 || from->messages < row->rate_messages || from->points < row->rate_points) {
+    if (row->rate_ms == 0 || from->messages < row->rate_messages
+        || from->points < row->rate_points) {
         row->rate_ms = from->seen_ms;
         row->rate_messages = from->messages;
         row->rate_points = from->points;
@@ -273,7 +277,8 @@ static void reckon_rates(struct fleet_device *row, const struct store_device *fr
     row->rate_points = from->points;
 }
 
-/* When numbers of it were last declared lost: now, or, of the time before we ran, as the store remembers. */
+/* When numbers of it were last declared lost: now, or, of the time before we ran, as the store
+ * remembers. */
 static void note_lost(struct control *c, struct fleet_device *row, uint64_t lost)
 {
     if (lost <= row->lost) {
@@ -281,7 +286,9 @@ static void note_lost(struct control *c, struct fleet_device *row, uint64_t lost
     }
     struct store_lost evidence;
     size_t count = 0;
-    bool found = row->messages == 0 && store_lost_list(c->store, &row->id, 0, &evidence, 1, &count) == STORE_OK && count == 1;
+    bool found = row->messages == 0
+                 && store_lost_list(c->store, &row->id, 0, &evidence, 1, &count) == STORE_OK
+                 && count == 1;
     row->lost_ms = found ? evidence.at_ms : control_now(c);
 }
 
@@ -298,14 +305,15 @@ static bool each_certificate(void *context, const struct registry_certificate *c
 }
 
 /*
- * A device that was heard has used a certificate of ours. While there is one generation, it is that one; which
- * of several it was, the store does not say.
+ * A device that was heard has used a certificate of ours. While there is one generation, it is that
+ * one; which of several it was, the store does not say.
  */
 static void note_use(struct control *c, struct fleet_device *row)
 {
     static struct issued issued;
     issued.count = 0;
-    if (registry_certificates_each(c->registry, &row->id, each_certificate, &issued) != REGISTRY_OK || issued.count != 1) {
+    if (registry_certificates_each(c->registry, &row->id, each_certificate, &issued) != REGISTRY_OK
+        || issued.count != 1) {
         row->seen_noted = issued.count > 1;
         return;
     }
@@ -320,7 +328,8 @@ static void note_use(struct control *c, struct fleet_device *row)
         .detail = slice_text("{\"generation\":1}"),
     };
     struct slice serial = slice_of(issued.certificate.serial, issued.certificate.serial_len);
-    enum registry_result result = registry_certificate_seen(c->registry, serial, row->seen_ms, &note);
+    enum registry_result result =
+        registry_certificate_seen(c->registry, serial, row->seen_ms, &note);
     if (result == REGISTRY_BROKEN) {
         control_fail(c, "the registry cannot be written", "the first use of a certificate");
         return;
@@ -371,7 +380,8 @@ void fleet_store_changed(struct control *c)
     struct fleet *f = &c->fleet;
     size_t count = STORE_BATCH;
     while (count == STORE_BATCH && c->store != NULL) {
-        enum store_result result = store_devices_since(c->store, f->store_change, batch, STORE_BATCH, &count);
+        enum store_result result =
+            store_devices_since(c->store, f->store_change, batch, STORE_BATCH, &count);
         if (result == STORE_BUSY) {
             c->store_changed = true; /* again with the next tick */
             return;
@@ -407,7 +417,9 @@ void fleet_row_for_query(const struct fleet *f,
         .state = row->state,
         .identity = row->identity,
         .connected = row->connected,
-        .seen_age_ms = row->seen_ms == 0 ? -1 : now_ms > row->seen_ms ? now_ms - row->seen_ms : 0,
+        .seen_age_ms = row->seen_ms == 0       ? -1
+                       : now_ms > row->seen_ms ? now_ms - row->seen_ms
+                                               : 0,
         .gaps = row->missing,
         .boot = row->boot,
     };
@@ -420,7 +432,8 @@ bool fleet_open(struct control *c)
     INVARIANT(f->words != NULL);
     f->words_count = 1; /* word 0 is "" */
     f->due_ms = INT64_MAX;
-    /* Ids of events must not begin again at every start: a browser resumes with one of an earlier process. */
+    /* Ids of events must not begin again at every start: a browser resumes with one of an earlier
+     * process. */
     f->first_change = f->change = (uint64_t)control_now(c) * 1000;
     grow(c);
     return registry_devices_each(c->registry, 0, each_device, c) == REGISTRY_OK;

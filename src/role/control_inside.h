@@ -1,8 +1,9 @@
 /*
- * What the files of the control role share. One struct, one thread; control.c opens it and hands events on, the
- * others each answer for a part: control_fleet (the mirror of registry and store), control_reports (what other
- * roles report of themselves), control_api (who asks, what for), control_view (answers about devices and
- * fleet), control_data (series and points), control_stream (server-sent events), control_login, control_console.
+ * What the files of the control role share. One struct, one thread; control.c opens it and hands
+ * events on, the others each answer for a part: control_fleet (the mirror of registry and store),
+ * control_reports (what other roles report of themselves), control_api (who asks, what for),
+ * control_view (answers about devices and fleet), control_data (series and points), control_stream
+ * (server-sent events), control_login, control_console.
  */
 #ifndef ROLE_CONTROL_INSIDE_H
 #define ROLE_CONTROL_INSIDE_H
@@ -32,7 +33,7 @@ enum {
     CONTROL_WORD_MAX = 96,
     CONTROL_REPORTS_MAX = 64, /* roles that report */
     CONTROL_REPORT_MAX = 256 * 1024,
-    CONTROL_RATES = 7,         /* samples 10 s apart: a minute */
+    CONTROL_RATES = 7, /* samples 10 s apart: a minute */
     CONTROL_HISTORY = 60,
     CONTROL_SAMPLE_MS = 10000,
     CONTROL_TICK_MS = 1000,
@@ -99,7 +100,7 @@ struct report {
     size_t len, cap;
     bool is_there; /* in this round's listing */
     bool is_gateway;
-    double turn;      /* its own count of reports */
+    double turn;       /* its own count of reports */
     uint64_t moved_ms; /* port_now_ms when that changed last; 0: not yet */
     double messages[CONTROL_RATES], refused[CONTROL_RATES]; /* ring, CONTROL_SAMPLE_MS apart */
     uint32_t samples;
@@ -220,7 +221,11 @@ struct fleet_device *fleet_find(struct fleet *f, const struct device_id *id);
 struct fleet_device *fleet_find_name(struct fleet *f, struct slice name);
 const char *fleet_word(const struct fleet *f, uint16_t word);
 void fleet_facts(const struct fleet_device *row, int64_t now_ms, struct condition_facts *out);
-void fleet_row_for_query(const struct fleet *f, const struct fleet_device *row, int64_t now_ms, char id[DEVICE_ID_TEXT_LEN], struct query_row *out);
+void fleet_row_for_query(const struct fleet *f,
+                         const struct fleet_device *row,
+                         int64_t now_ms,
+                         char id[DEVICE_ID_TEXT_LEN],
+                         struct query_row *out);
 void fleet_sort_names(struct fleet *f);
 
 /* control_reports.c */
@@ -229,30 +234,45 @@ void reports_close(struct control *c);
 struct report *reports_find(struct control *c, struct slice role);
 /* "connected", "silent" or "unknown" */
 const char *report_state(const struct control *c, const struct report *report);
-double report_rate(const double ring[CONTROL_RATES], uint32_t samples); /* per s; below 0: not known */
+double report_rate(const double ring[CONTROL_RATES],
+                   uint32_t samples); /* per s; below 0: not known */
 void control_metrics_handle(void *context, struct http_call *call);
 void control_write_own_metrics(struct control *c, struct writer *w);
 
 /* control_api.c */
 void control_api_handle(struct control *c, struct http_call *call);
 void ask_problem(struct ask *a, int status, const char *code, const char *why);
-void ask_problem_more(struct ask *a, int status, const char *code, const char *why, const char *suggestion, size_t at);
+void ask_problem_more(struct ask *a,
+                      int status,
+                      const char *code,
+                      const char *why,
+                      const char *suggestion,
+                      size_t at);
 void ask_done(struct ask *a); /* 200 with what was written */
 void ask_done_fields(struct ask *a, int status, const char *fields);
 /* A query parameter: 1 found, 0 absent; -1: it is malformed and was answered. */
 int ask_text(struct ask *a, const char *name, char *room, size_t cap);
-/* The same for numbers and times (RFC 3339 or ms since 1970); absent gives `otherwise`. False: answered. */
-MUST_USE bool ask_number(struct ask *a, const char *name, int64_t least, int64_t most, int64_t otherwise, int64_t *out);
+/* The same for numbers and times (RFC 3339 or ms since 1970); absent gives `otherwise`. False:
+ * answered. */
+MUST_USE bool ask_number(
+    struct ask *a, const char *name, int64_t least, int64_t most, int64_t otherwise, int64_t *out);
 MUST_USE bool ask_time(struct ask *a, const char *name, int64_t otherwise, int64_t *out);
 /* The device of `device=`; NULL and *absent where it is not given; NULL otherwise: answered. */
 struct fleet_device *ask_device(struct ask *a, bool *absent);
 void control_write_problem(int status, const char *clause, struct writer *body);
 
 /* control_view.c, control_list.c: the routes about the fleet and about devices */
-void view_device_row(struct json_writer *j, const struct control *c, const struct fleet_device *row, int64_t now_ms);
+void view_device_row(struct json_writer *j,
+                     const struct control *c,
+                     const struct fleet_device *row,
+                     int64_t now_ms);
 /* The same members, into an object that goes on. */
-void view_put_row(struct json_writer *j, const struct control *c, const struct fleet_device *row, int64_t now_ms);
-void view_members_refresh(struct control *c); /* members of /fleet, each with the change that made it */
+void view_put_row(struct json_writer *j,
+                  const struct control *c,
+                  const struct fleet_device *row,
+                  int64_t now_ms);
+void view_members_refresh(
+    struct control *c); /* members of /fleet, each with the change that made it */
 extern const char *const view_member_names[MEMBER_COUNT];
 void view_status(struct ask *a);
 void view_fleet(struct ask *a);
@@ -261,7 +281,8 @@ void view_devices(struct ask *a);
 void view_device(struct ask *a);
 void view_entries(struct ask *a);
 void view_write_gateways(struct json_writer *j, struct control *c);
-void view_write_entries(struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next);
+void view_write_entries(
+    struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next);
 
 /* control_data.c */
 void data_series(struct ask *a);

@@ -25,9 +25,10 @@ enum sort_key {
     SORT_POINTS
 };
 
-static const char *const sort_names[] = {"name",  "id",        "state",     "identity",        "model",
-                                         "agent", "gateway",   "connected", "last_seen",       "last_seen_age_s",
-                                         "boot",  "gaps_missing", "dead_letters", "points_per_s"};
+static const char *const sort_names[] = {
+    "name",  "id",           "state",        "identity",    "model",
+    "agent", "gateway",      "connected",    "last_seen",   "last_seen_age_s",
+    "boot",  "gaps_missing", "dead_letters", "points_per_s"};
 
 static struct {
     const struct fleet *fleet;
@@ -154,10 +155,11 @@ static uint32_t *select_rows(struct ask *a, const struct query *query, uint32_t 
 }
 
 /*
- * In the order of names a cursor is the last name, which stays right while devices come and go; in any other
- * order the rows move, and it is a position.
+ * In the order of names a cursor is the last name, which stays right while devices come and go; in
+ * any other order the rows move, and it is a position.
  */
-static bool cursor_find(struct ask *a, const char *cursor, const uint32_t *rows, uint32_t count, uint32_t *first)
+static bool cursor_find(
+    struct ask *a, const char *cursor, const uint32_t *rows, uint32_t count, uint32_t *first)
 {
     bool by_name = order.key == SORT_NAME && !order.descending;
     struct slice text = slice_text(cursor);
@@ -166,7 +168,8 @@ static bool cursor_find(struct ask *a, const char *cursor, const uint32_t *rows,
         return true;
     }
     if (by_name && slice_has_prefix(text, slice_text("n:"))) {
-        while (*first < count && strcmp(a->control->fleet.rows[rows[*first]].name, cursor + 2) <= 0) {
+        while (*first < count
+               && strcmp(a->control->fleet.rows[rows[*first]].name, cursor + 2) <= 0) {
             ++*first;
         }
         return true;
@@ -297,7 +300,8 @@ static bool each_entry(void *context, const struct registry_entry *entry)
     return true;
 }
 
-void view_write_entries(struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next)
+void view_write_entries(
+    struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next)
 {
     char id[DEVICE_ID_TEXT_LEN];
     struct writer w = writer_over(id, sizeof id);
@@ -413,7 +417,8 @@ static void put_history(struct ask *a, const struct fleet_device *row)
     struct json_writer *j = &a->json;
     struct store_hello hellos[STORE_HELLOS_PER_DEVICE];
     size_t count = 0;
-    if (a->control->store == NULL || store_hellos(a->control->store, &row->id, hellos, &count) != STORE_OK) {
+    if (a->control->store == NULL
+        || store_hellos(a->control->store, &row->id, hellos, &count) != STORE_OK) {
         count = 0;
     }
     json_name(j, "history");
@@ -467,7 +472,8 @@ static void put_store_facts(struct ask *a, const struct fleet_device *row)
 {
     static struct store_device stored;
     struct json_writer *j = &a->json;
-    bool found = a->control->store != NULL && store_device_get(a->control->store, &row->id, &stored) == STORE_OK;
+    bool found = a->control->store != NULL
+                 && store_device_get(a->control->store, &row->id, &stored) == STORE_OK;
     json_put_time(j, "linked_at", row->connected ? row->linked_ms : 0);
     json_put_u64(j, "boots", row->boots);
     json_put_u64(j, "next_seq", row->next_seq);
@@ -507,7 +513,8 @@ void view_device(struct ask *a)
     put_history(a, row);
     json_name(j, "certificates");
     json_array(j);
-    enum registry_result result = registry_certificates_each(c->registry, &row->id, each_certificate, a);
+    enum registry_result result =
+        registry_certificates_each(c->registry, &row->id, each_certificate, a);
     json_array_end(j);
     json_name(j, "entries");
     view_write_entries(a, &row->id, INT64_MAX, ENTRIES_SHOWN, &next);

@@ -1,8 +1,6 @@
 /* Who asks: credentials on requests, login links, sessions, and certificates for stock clients. */
-#include "role/control_inside.h"
-
-#include "codec/base64.h"
 #include "codec/pem.h"
+#include "role/control_inside.h"
 
 #include <string.h>
 
@@ -17,7 +15,8 @@ static struct slice cookie_of(const struct control *c, const struct http_head *h
     for (size_t i = 0; i < head->field_count; i++) {
         struct slice name = head->fields[i].name;
         struct slice rest = head->fields[i].value;
-        if (name.len != 6 || (memcmp(name.at, "Cookie", 6) != 0 && memcmp(name.at, "cookie", 6) != 0)) {
+        if (name.len != 6
+            || (memcmp(name.at, "Cookie", 6) != 0 && memcmp(name.at, "cookie", 6) != 0)) {
             continue;
         }
         while (rest.len > 0) {
@@ -27,7 +26,8 @@ static struct slice cookie_of(const struct control *c, const struct http_head *h
             while (pair.len > 0 && pair.at[0] == ' ') {
                 pair = slice_after(pair, 1);
             }
-            if (slice_has_prefix(pair, wanted) && pair.len > wanted.len && pair.at[wanted.len] == '=') {
+            if (slice_has_prefix(pair, wanted) && pair.len > wanted.len
+                && pair.at[wanted.len] == '=') {
                 return slice_after(pair, wanted.len + 1);
             }
         }
@@ -39,14 +39,15 @@ static struct slice bearer_of(const struct http_head *head)
 {
     static const char scheme[] = "Bearer ";
     struct slice value = http_field_find(head, "Authorization");
-    return slice_has_prefix(value, slice_text(scheme)) ? slice_after(value, sizeof scheme - 1) : (struct slice){0};
+    return slice_has_prefix(value, slice_text(scheme)) ? slice_after(value, sizeof scheme - 1)
+                                                       : (struct slice){0};
 }
 
 static bool find_token(struct ask *a, struct slice text)
 {
     struct digest digest;
     return access_digest(ACCESS_TOKEN, text, &digest)
-        && operators_by_token(a->control->operators, &digest, &a->who) == REGISTRY_OK;
+           && operators_by_token(a->control->operators, &digest, &a->who) == REGISTRY_OK;
 }
 
 static bool find_session(struct ask *a, struct slice text)
@@ -62,7 +63,8 @@ static bool find_session(struct ask *a, struct slice text)
         return false;
     }
     if (a->now_ms - session.used_ms >= ACCESS_SESSION_REFRESH_MS
-        && operators_session_used(a->control->operators, session.id, a->now_ms) == REGISTRY_BROKEN) {
+        && operators_session_used(a->control->operators, session.id, a->now_ms)
+               == REGISTRY_BROKEN) {
         control_fail(a->control, "the registry cannot be written", "a session's use");
     }
     a->who = session.who;
@@ -117,7 +119,8 @@ static void write_cookie(struct control *c, struct writer *w, struct slice sessi
 }
 
 /* Uses the code up; on true `fields` sets the cookie of the session that it began. */
-static bool use_code(struct control *c, struct slice code, struct operator_row *who, char *fields, size_t cap)
+static bool use_code(
+    struct control *c, struct slice code, struct operator_row *who, char *fields, size_t cap)
 {
     uint8_t random[ACCESS_SECRET_LEN];
     char text[ACCESS_TEXT_MAX];
@@ -129,7 +132,8 @@ static bool use_code(struct control *c, struct slice code, struct operator_row *
     INVARIANT(access_digest(ACCESS_SESSION, writer_slice(&t), &session));
     bool good = false;
     if (access_digest(ACCESS_LINK, code, &link)) {
-        enum registry_result result = operators_link_take(c->operators, &link, &session, control_now(c), who);
+        enum registry_result result =
+            operators_link_take(c->operators, &link, &session, control_now(c), who);
         good = result == REGISTRY_OK;
         if (result == REGISTRY_BROKEN) {
             control_fail(c, "the registry cannot be written", "a session");
@@ -217,18 +221,18 @@ void login_post(struct ask *a)
     if (!slice_is_text(http_field_find(head, "X-Holdfast"), "1")
         || !slice_is_text(http_field_find(head, "Origin"), c->origin)) {
         c->refused[ACCESS_BAD_ORIGIN]++;
-        ask_problem(a, 403, "HF-3203", NULL);
+        ask_problem(a, 403, "HF-3303", NULL);
         return;
     }
     if (!body_text(a, "token", code, sizeof code)) {
         return;
     }
     if (!may_try(c)) {
-        ask_problem(a, 429, "HF-3206", NULL);
+        ask_problem(a, 429, "HF-3306", NULL);
         return;
     }
     if (!use_code(c, slice_text(code), &a->who, fields, sizeof fields)) {
-        ask_problem(a, 401, "HF-3205", NULL);
+        ask_problem(a, 401, "HF-3305", NULL);
         return;
     }
     put_operator(a, &a->who);
@@ -272,7 +276,8 @@ void login_link_post(struct ask *a)
     access_write(&t, ACCESS_LINK, random);
     INVARIANT(access_digest(ACCESS_LINK, writer_slice(&t), &digest));
     int64_t expires = a->now_ms + ACCESS_LINK_LIFE_MS;
-    enum registry_result result = operators_link_add(c->operators, a->who.id, &digest, a->now_ms, expires, slice_text(a->who.name));
+    enum registry_result result = operators_link_add(c->operators, a->who.id, &digest, a->now_ms,
+                                                     expires, slice_text(a->who.name));
     if (result != REGISTRY_OK) {
         control_fail(c, "the registry cannot be written", "a login link");
         ask_problem(a, 500, "HF-3403", NULL);
@@ -300,7 +305,9 @@ void login_sweep(struct control *c)
     }
     c->swept_ms = now;
     int64_t wall = control_now(c);
-    if (operators_sweep(c->operators, wall - ACCESS_SESSION_LIFE_MS, wall - ACCESS_SESSION_IDLE_MS, wall) == REGISTRY_BROKEN) {
+    if (operators_sweep(c->operators, wall - ACCESS_SESSION_LIFE_MS, wall - ACCESS_SESSION_IDLE_MS,
+                        wall)
+        == REGISTRY_BROKEN) {
         control_fail(c, "the registry cannot be written", "sessions that are over");
     }
 }
@@ -322,10 +329,8 @@ static void put_pem(struct json_writer *j, const char *name, struct slice der)
 {
     static uint8_t text[PEM_TEXT_MAX];
     struct writer w = writer_over(text, sizeof text);
-    if (pem_encode(PEM_CERTIFICATE, der, &w) != PEM_OK) {
-        json_put_null(j, name);
-        return;
-    }
+    pem_write(&w, "CERTIFICATE", der);
+    INVARIANT(writer_ok(&w)); /* certificates are at most REGISTRY_CERTIFICATE_MAX */
     json_put_slice(j, name, writer_slice(&w));
 }
 
@@ -335,9 +340,9 @@ static void answer_bundle(struct ask *a, const char *name, const struct bundle_a
     struct writer w = writer_over(id, sizeof id);
     switch (answer->outcome) {
     case BUNDLE_ISSUED: break;
-    case BUNDLE_BAD: ask_problem(a, 400, "HF-3302", answer->reason); return;
-    case BUNDLE_TAKEN: ask_problem(a, 409, "HF-3301", NULL); return;
-    case BUNDLE_UNAVAILABLE: ask_problem(a, 503, "HF-3303", NULL); return;
+    case BUNDLE_BAD: ask_problem(a, 400, "HF-3502", answer->reason); return;
+    case BUNDLE_TAKEN: ask_problem(a, 409, "HF-3501", NULL); return;
+    case BUNDLE_UNAVAILABLE: ask_problem(a, 503, "HF-3503", NULL); return;
     case BUNDLE_FAILED: ask_problem(a, 500, "HF-3403", NULL); return;
     }
     device_id_write_text(&w, &answer->device);
@@ -377,7 +382,10 @@ static void bundle_answered(void *context, const struct bundle_answer *answer)
 static const char *const bundle_members[] = {"name", "csr"};
 
 /* Name and request (DER) of the body; false: answered. */
-static bool read_bundle(struct ask *a, char name_room[REGISTRY_NAME_MAX + 1], uint8_t der[DER_MAX], size_t *der_len)
+static bool read_bundle(struct ask *a,
+                        char name_room[REGISTRY_NAME_MAX + 1],
+                        uint8_t der[DER_MAX],
+                        size_t *der_len)
 {
     static char pem[PEM_TEXT_MAX];
     struct json_reader r = json_reader_over(a->call->body);
@@ -398,14 +406,19 @@ static bool read_bundle(struct ask *a, char name_room[REGISTRY_NAME_MAX + 1], ui
     json_string_write(&n, &values[0]);
     json_string_write(&p, &values[1]);
     if (!json_reader_done(&r) || seen != 3 || !writer_ok(&n) || n.len == 0 || !writer_ok(&p)) {
-        ask_problem(a, 400, "HF-3005", r.clause != NULL ? r.clause : "\"name\" (1 to 63 bytes) and \"csr\" (PEM) are needed");
+        ask_problem(a, 400, "HF-3005",
+                    r.clause != NULL ? r.clause
+                                     : "\"name\" (1 to 63 bytes) and \"csr\" (PEM) are needed");
         return false;
     }
     name_room[n.len] = '\0';
     struct writer d = writer_over(der, DER_MAX);
     struct slice rest = writer_slice(&p);
-    if (pem_next(&rest, PEM_REQUEST, &d) != PEM_OK) {
-        ask_problem(a, 400, "HF-3302", "it is not one PEM block CERTIFICATE REQUEST");
+    struct slice label;
+    struct slice bytes;
+    if (pem_next(&rest, &label, &d, &bytes) != PEM_OK
+        || !slice_is_text(label, "CERTIFICATE REQUEST")) {
+        ask_problem(a, 400, "HF-3502", "it is not one PEM block CERTIFICATE REQUEST");
         return false;
     }
     *der_len = d.len;
@@ -422,7 +435,7 @@ void login_bundle(struct ask *a)
         b = bundle_asks[i].used ? NULL : &bundle_asks[i];
     }
     if (c->devices == NULL || b == NULL) {
-        ask_problem(a, 503, "HF-3303", NULL);
+        ask_problem(a, 503, "HF-3503", NULL);
         return;
     }
     *b = (struct bundle_ask){.control = c, .call = http_call_id(a->call)};
@@ -434,5 +447,6 @@ void login_bundle(struct ask *a)
     write_text(&w, "operator ");
     write_text(&w, a->who.name);
     b->used = true;
-    control_bundle_issue(c->devices, slice_text(b->name), slice_of(der, der_len), writer_slice(&w), bundle_answered, b);
+    control_bundle_issue(c->devices, slice_text(b->name), slice_of(der, der_len), writer_slice(&w),
+                         bundle_answered, b);
 }

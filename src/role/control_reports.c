@@ -1,10 +1,10 @@
 /*
- * What other roles report of themselves: DATA/run/ROLE.metrics, read once a second. From it come the gateways of the
- * console, the lag of ingest, the refusals by reason, and the sum that /metrics serves.
+ * What other roles report of themselves: DATA/run/ROLE.metrics, read once a second. From it come
+ * the gateways of the console, the lag of ingest, the refusals by reason, and the sum that /metrics
+ * serves.
  */
-#include "role/control_inside.h"
-
 #include "io/read_all.h"
+#include "role/control_inside.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -94,7 +94,8 @@ const char *report_state(const struct control *c, const struct report *r)
     return r->moved_ms != 0 || now - c->began_ms >= CONTROL_REPORT_SILENT_MS ? "silent" : "unknown";
 }
 
-/* The rise over the samples there are, the newest at (samples - 1). A count that fell was begun anew. */
+/* The rise over the samples there are, the newest at (samples - 1). A count that fell was begun
+ * anew. */
 double report_rate(const double ring[CONTROL_RATES], uint32_t samples)
 {
     if (samples < 2) {
@@ -150,7 +151,8 @@ static void reckon_lag(struct control *c)
     struct metrics_line line;
     while ((line = metrics_line_next(&text)).kind != METRICS_END && count < CONTROL_LAG_BUCKETS) {
         struct slice bound;
-        if (line.kind == METRICS_SAMPLE && slice_is_text(line.name, "holdfast_ingest_lag_seconds_bucket")
+        if (line.kind == METRICS_SAMPLE
+            && slice_is_text(line.name, "holdfast_ingest_lag_seconds_bucket")
             && metrics_label_find(line.labels, "le", &bound)) {
             v->lag_bounds[count] = INFINITY;
             struct json_reader number = json_reader_over(bound);
@@ -165,7 +167,8 @@ static void reckon_lag(struct control *c)
     double total = goes_on ? now[count - 1] - v->lag_before[count - 1] : 0;
     for (size_t i = 0; i < count && total > 0 && v->lag_p99_s < 0; i++) {
         if (now[i] - v->lag_before[i] >= 0.99 * total) {
-            v->lag_p99_s = isfinite(v->lag_bounds[i]) || i == 0 ? v->lag_bounds[i] : v->lag_bounds[i - 1];
+            v->lag_p99_s =
+                isfinite(v->lag_bounds[i]) || i == 0 ? v->lag_bounds[i] : v->lag_bounds[i - 1];
         }
     }
     memcpy(v->lag_before, now, sizeof now);
@@ -176,7 +179,8 @@ static void read_counters(struct control *c)
 {
     struct ingest_view *v = &c->ingest;
     if (c->store != NULL
-        && store_counters(c->store, v->counters, COUNT_OF(v->counters), &v->counters_count) == STORE_OK) {
+        && store_counters(c->store, v->counters, COUNT_OF(v->counters), &v->counters_count)
+               == STORE_OK) {
         v->is_there = true;
     }
 }
@@ -191,7 +195,8 @@ static void sample_ingest(struct control *c)
     double before = v->samples >= 2 ? v->applied[(v->samples - 2) % CONTROL_RATES] : -1;
     double points_before = v->samples >= 2 ? v->points[(v->samples - 2) % CONTROL_RATES] : -1;
     v->messages_per_s = before < 0 ? -1 : (v->applied[at] - before) * 1000 / CONTROL_SAMPLE_MS;
-    v->points_per_s = points_before < 0 ? -1 : (v->points[at] - points_before) * 1000 / CONTROL_SAMPLE_MS;
+    v->points_per_s =
+        points_before < 0 ? -1 : (v->points[at] - points_before) * 1000 / CONTROL_SAMPLE_MS;
     reckon_lag(c);
 }
 
@@ -243,14 +248,16 @@ static void write_devices(struct control *c, struct writer *w)
     const struct fleet *f = &c->fleet;
     metrics_name(w, "holdfast_devices", "gauge", "Devices by condition.");
     for (int i = 0; i < CONDITION_COUNT; i++) {
-        metrics_labelled(w, "holdfast_devices", "state", slice_text(condition_name((enum condition)i)), f->states[i]);
+        metrics_labelled(w, "holdfast_devices", "state",
+                         slice_text(condition_name((enum condition)i)), f->states[i]);
     }
     metrics_name(w, "holdfast_identities", "gauge", "Devices by the state of their identity.");
     for (int i = IDENTITY_EXPECTED; i < IDENTITY_STATE_COUNT; i++) {
         metrics_labelled(w, "holdfast_identities", "state",
                          slice_text(identity_state_name((enum identity_state)i)), f->identities[i]);
     }
-    metrics_name(w, "holdfast_devices_connected", "gauge", "Devices with a live session at a gateway.");
+    metrics_name(w, "holdfast_devices_connected", "gauge",
+                 "Devices with a live session at a gateway.");
     metrics_value(w, "holdfast_devices_connected", NULL, f->connected);
 }
 
@@ -258,17 +265,21 @@ static void write_store(struct control *c, struct writer *w)
 {
     const struct ingest_view *v = &c->ingest;
     static const char refused[] = "refused.";
-    metrics_name(w, "holdfast_store_records_total", "counter", "What ingest committed, by kind, since the store was made.");
+    metrics_name(w, "holdfast_store_records_total", "counter",
+                 "What ingest committed, by kind, since the store was made.");
     for (size_t i = 0; i < v->counters_count; i++) {
         if (!slice_has_prefix(slice_text(v->counters[i].name), slice_text(refused))) {
-            metrics_labelled(w, "holdfast_store_records_total", "kind", slice_text(v->counters[i].name), v->counters[i].value);
+            metrics_labelled(w, "holdfast_store_records_total", "kind",
+                             slice_text(v->counters[i].name), v->counters[i].value);
         }
     }
-    metrics_name(w, "holdfast_store_dead_letters_total", "counter", "Messages refused by ingest, by reason.");
+    metrics_name(w, "holdfast_store_dead_letters_total", "counter",
+                 "Messages refused by ingest, by reason.");
     for (size_t i = 0; i < v->counters_count; i++) {
         if (slice_has_prefix(slice_text(v->counters[i].name), slice_text(refused))) {
             metrics_labelled(w, "holdfast_store_dead_letters_total", "reason",
-                             slice_text(v->counters[i].name + sizeof refused - 1), v->counters[i].value);
+                             slice_text(v->counters[i].name + sizeof refused - 1),
+                             v->counters[i].value);
         }
     }
 }
@@ -276,24 +287,31 @@ static void write_store(struct control *c, struct writer *w)
 static void write_requests(struct control *c, struct writer *w)
 {
     static const char *const classes[6] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
-    struct http_server_counts n = c->console != NULL ? http_server_counts(c->console) : (struct http_server_counts){0};
-    metrics_name(w, "holdfast_api_answers_total", "counter", "Answers of console and API, by class.");
+    struct http_server_counts n =
+        c->console != NULL ? http_server_counts(c->console) : (struct http_server_counts){0};
+    metrics_name(w, "holdfast_api_answers_total", "counter",
+                 "Answers of console and API, by class.");
     for (size_t i = 1; i < COUNT_OF(classes); i++) {
-        metrics_labelled(w, "holdfast_api_answers_total", "class", slice_text(classes[i]), n.by_class[i]);
+        metrics_labelled(w, "holdfast_api_answers_total", "class", slice_text(classes[i]),
+                         n.by_class[i]);
     }
     metrics_name(w, "holdfast_api_refusals_total", "counter", "API requests refused, by reason.");
     for (int i = 1; i < ACCESS_VERDICT_COUNT; i++) {
         metrics_labelled(w, "holdfast_api_refusals_total", "reason",
                          slice_text(access_verdict_name((enum access_verdict)i)), c->refused[i]);
     }
-    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("malformed"), n.malformed);
-    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("too-slow"), n.timeouts);
-    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("handshake"), n.refused);
+    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("malformed"),
+                     n.malformed);
+    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("too-slow"),
+                     n.timeouts);
+    metrics_labelled(w, "holdfast_api_refusals_total", "reason", slice_text("handshake"),
+                     n.refused);
     metrics_name(w, "holdfast_api_connections", "gauge", "Open connections of console and API.");
     metrics_value(w, "holdfast_api_connections", NULL, n.connections);
     metrics_name(w, "holdfast_api_streams", "gauge", "Open event streams.");
     metrics_value(w, "holdfast_api_streams", NULL, n.streams);
-    metrics_histogram_write(w, "holdfast_api_seconds", "From a whole request to its answer.", &c->api_time);
+    metrics_histogram_write(w, "holdfast_api_seconds", "From a whole request to its answer.",
+                            &c->api_time);
 }
 
 void control_write_own_metrics(struct control *c, struct writer *w)
@@ -306,7 +324,8 @@ void control_write_own_metrics(struct control *c, struct writer *w)
     if (c->devices != NULL) {
         control_devices_metrics(c->devices, w);
     }
-    metrics_name(w, "holdfast_report_bad_lines_total", "counter", "Lines of reports that were no metrics and left out.");
+    metrics_name(w, "holdfast_report_bad_lines_total", "counter",
+                 "Lines of reports that were no metrics and left out.");
     metrics_value(w, "holdfast_report_bad_lines_total", NULL, c->reports_bad_lines);
     metrics_invariants(w);
 }
@@ -327,18 +346,21 @@ static void answer_metrics(struct control *c, struct http_call *call)
         }
     }
     bool joined = metrics_join(texts, count, c->join, &out, &c->reports_bad_lines);
-    http_answer(call, &(struct http_response){
-                          .status = joined ? 200 : 500,
-                          .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                          .body = joined ? writer_slice(&out) : slice_text("more metrics than fit\n"),
-                      });
+    http_answer(call,
+                &(struct http_response){
+                    .status = joined ? 200 : 500,
+                    .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                    .body = joined ? writer_slice(&out) : slice_text("more metrics than fit\n"),
+                });
 }
 
 void control_metrics_handle(void *context, struct http_call *call)
 {
     bool reads = call->head.method == HTTP_GET || call->head.method == HTTP_HEAD;
     if (!slice_is_text(call->head.path, "/metrics")) {
-        http_answer(call, &(struct http_response){.status = 404, .content_type = "text/plain", .body = slice_text("see /metrics\n")});
+        http_answer(call, &(struct http_response){.status = 404,
+                                                  .content_type = "text/plain",
+                                                  .body = slice_text("see /metrics\n")});
     } else if (!reads) {
         http_answer(call, &(struct http_response){.status = 405, .fields = "Allow: GET, HEAD\r\n"});
     } else {

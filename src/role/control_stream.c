@@ -1,7 +1,7 @@
 /*
- * Server-sent events: what changed since the event a browser saw last. A stream holds no queue: what it has not
- * been told yet is what is newer than its place in the order of changes, so a slow browser costs nothing and
- * skips what was overtaken.
+ * Server-sent events: what changed since the event a browser saw last. A stream holds no queue:
+ * what it has not been told yet is what is newer than its place in the order of changes, so a slow
+ * browser costs nothing and skips what was overtaken.
  */
 #include "role/control_inside.h"
 
@@ -28,7 +28,10 @@ static bool send_event(struct http_call *call, const char *kind, uint64_t id, st
 
 /* ---- devices ---- */
 
-static bool send_device(struct control *c, struct stream *s, struct http_call *call, const struct fleet_device *row)
+static bool send_device(struct control *c,
+                        struct stream *s,
+                        struct http_call *call,
+                        const struct fleet_device *row)
 {
     struct writer w = writer_over(room, sizeof room);
     struct json_writer j = json_writer_to(&w);
@@ -45,14 +48,15 @@ static bool send_device(struct control *c, struct stream *s, struct http_call *c
 }
 
 /*
- * The rows newer than the stream's place, oldest first, so that the last id sent tells all that was sent. Rows and
- * members of /fleet share one order of changes; `most` is how far this turn may go.
+ * The rows newer than the stream's place, oldest first, so that the last id sent tells all that was
+ * sent. Rows and members of /fleet share one order of changes; `most` is how far this turn may go.
  */
 static bool send_rows(struct control *c, struct stream *s, struct http_call *call, uint64_t most)
 {
     struct fleet *f = &c->fleet;
     uint32_t at = f->newest;
-    while (at != 0 && f->rows[at - 1].older != 0 && f->rows[f->rows[at - 1].older - 1].change > s->since) {
+    while (at != 0 && f->rows[at - 1].older != 0
+           && f->rows[f->rows[at - 1].older - 1].change > s->since) {
         at = f->rows[at - 1].older;
     }
     for (unsigned sent = 0; at != 0; at = f->rows[at - 1].newer) {
@@ -110,7 +114,10 @@ static void send_points(struct control *c, struct stream *s, struct http_call *c
     struct json_writer j = json_writer_to(&w);
     size_t count = 0;
     uint64_t newest = s->series_since;
-    if (c->store == NULL || store_series_list(c->store, &s->device, 0, s->series_since, batch, SERIES_A_TURN, &count) != STORE_OK || count == 0) {
+    if (c->store == NULL
+        || store_series_list(c->store, &s->device, 0, s->series_since, batch, SERIES_A_TURN, &count)
+               != STORE_OK
+        || count == 0) {
         return;
     }
     json_object(&j);
@@ -142,7 +149,8 @@ static void serve(struct control *c, struct stream *s, struct http_call *call, u
     } else if (all) {
         (void)send_members(c, s, call);
     }
-    if (port_now_ms(c->port) - s->spoke_ms >= SILENCE_MS && http_stream_send(call, slice_text(": still here\n\n"))) {
+    if (port_now_ms(c->port) - s->spoke_ms >= SILENCE_MS
+        && http_stream_send(call, slice_text(": still here\n\n"))) {
         s->spoke_ms = port_now_ms(c->port);
     }
 }
@@ -180,7 +188,8 @@ static bool ask_since(struct ask *a, uint64_t *since)
         value = json_reader_done(&r) ? value : -1;
     }
     struct fleet *f = &a->control->fleet;
-    /* Without an id only what comes is wanted. An id of an earlier process is older than every row: it gets them all. */
+    /* Without an id only what comes is wanted. An id of an earlier process is older than every row:
+     * it gets them all. */
     *since = value < 0 || (uint64_t)value > f->change ? f->change : (uint64_t)value;
     return true;
 }
@@ -199,7 +208,8 @@ void stream_open(struct ask *a)
         bool lives = c->streams[i].used && http_call_find(c->console, c->streams[i].call) != NULL;
         s = lives ? NULL : &c->streams[i];
     }
-    if (s == NULL || !http_stream_begin(a->call, 200, "text/event-stream", "Cache-Control: no-store\r\n")) {
+    if (s == NULL
+        || !http_stream_begin(a->call, 200, "text/event-stream", "Cache-Control: no-store\r\n")) {
         ask_problem(a, 503, "HF-3008", NULL);
         return;
     }
@@ -214,5 +224,7 @@ void stream_open(struct ask *a)
     if (row != NULL && c->store != NULL && store_change(c->store, &s->series_since) != STORE_OK) {
         s->series_since = 0;
     }
-    (void)http_stream_send(a->call, slice_text("retry: 2000\n\n"));
+    if (!http_stream_send(a->call, slice_text("retry: 2000\n\n"))) {
+        s->spoke_ms = 0; /* nothing fits yet: the next tick tries again */
+    }
 }

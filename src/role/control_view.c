@@ -1,6 +1,6 @@
 /*
- * What the API tells about devices and the fleet, from the mirror alone: one row for lists, details and events,
- * and the members of /fleet, of which streams send those that became others.
+ * What the API tells about devices and the fleet, from the mirror alone: one row for lists, details
+ * and events, and the members of /fleet, of which streams send those that became others.
  */
 #include "role/control_inside.h"
 
@@ -9,7 +9,8 @@
 #include <string.h>
 
 const char *const view_member_names[MEMBER_COUNT] = {
-    "total", "states", "identities", "connected", "ingest", "cohorts", "attention", "gateways", "refusals", "history"};
+    "total",   "states",    "identities", "connected", "ingest",
+    "cohorts", "attention", "gateways",   "refusals",  "history"};
 
 static void put_word(struct json_writer *j, const char *name, const char *text)
 {
@@ -31,7 +32,10 @@ static double shown_rate(const struct fleet_device *row)
     return row->state == CONDITION_UNKNOWN && row->points_per_s >= 0 ? 0 : row->points_per_s;
 }
 
-void view_put_row(struct json_writer *j, const struct control *c, const struct fleet_device *row, int64_t now_ms)
+void view_put_row(struct json_writer *j,
+                  const struct control *c,
+                  const struct fleet_device *row,
+                  int64_t now_ms)
 {
     const struct fleet *f = &c->fleet;
     char id[DEVICE_ID_TEXT_LEN];
@@ -50,7 +54,8 @@ void view_put_row(struct json_writer *j, const struct control *c, const struct f
     if (row->seen_ms == 0) {
         json_put_null(j, "last_seen_age_s");
     } else {
-        json_put_double(j, "last_seen_age_s", now_ms > row->seen_ms ? (double)(now_ms - row->seen_ms) / 1000 : 0);
+        json_put_double(j, "last_seen_age_s",
+                        now_ms > row->seen_ms ? (double)(now_ms - row->seen_ms) / 1000 : 0);
     }
     json_put_u64(j, "boot", row->boot);
     json_put_u64(j, "gaps_missing", row->missing);
@@ -58,7 +63,10 @@ void view_put_row(struct json_writer *j, const struct control *c, const struct f
     put_known(j, "points_per_s", shown_rate(row));
 }
 
-void view_device_row(struct json_writer *j, const struct control *c, const struct fleet_device *row, int64_t now_ms)
+void view_device_row(struct json_writer *j,
+                     const struct control *c,
+                     const struct fleet_device *row,
+                     int64_t now_ms)
 {
     json_object(j);
     view_put_row(j, c, row, now_ms);
@@ -92,7 +100,8 @@ static void write_ingest(struct json_writer *j, const struct ingest_view *v)
     put_known(j, "points_per_s", v->points_per_s);
     put_known(j, "lag_p99_s", v->lag_p99_s);
     for (size_t i = 0; i < v->counters_count; i++) {
-        duplicates = strcmp(v->counters[i].name, "duplicate") == 0 ? v->counters[i].value : duplicates;
+        duplicates =
+            strcmp(v->counters[i].name, "duplicate") == 0 ? v->counters[i].value : duplicates;
     }
     json_put_u64(j, "duplicates", duplicates);
     json_name(j, "dead_letters");
@@ -175,7 +184,8 @@ static void write_notice(struct json_writer *j, const struct notice *n)
     json_object_end(j);
 }
 
-static struct slice sentence(char *room, size_t cap, uint64_t count, const char *one, const char *many)
+static struct slice sentence(
+    char *room, size_t cap, uint64_t count, const char *one, const char *many)
 {
     struct writer w = writer_over(room, cap);
     write_decimal(&w, count);
@@ -189,7 +199,8 @@ static void write_device_notices(struct json_writer *j, const struct fleet *f)
     if (f->states[CONDITION_UNKNOWN] > 0) {
         write_notice(j, &(struct notice){
                             .severity = "unknown",
-                            .what = sentence(what, sizeof what, f->states[CONDITION_UNKNOWN], " device is unknown", " devices are unknown"),
+                            .what = sentence(what, sizeof what, f->states[CONDITION_UNKNOWN],
+                                             " device is unknown", " devices are unknown"),
                             .why = "Not heard for three of their usual intervals, or never.",
                             .next = "Show them",
                             .href = slice_text("/devices?q=state%3Aunknown"),
@@ -199,7 +210,8 @@ static void write_device_notices(struct json_writer *j, const struct fleet *f)
     if (f->states[CONDITION_DEGRADED] > 0) {
         write_notice(j, &(struct notice){
                             .severity = "degraded",
-                            .what = sentence(what, sizeof what, f->states[CONDITION_DEGRADED], " device is degraded", " devices are degraded"),
+                            .what = sentence(what, sizeof what, f->states[CONDITION_DEGRADED],
+                                             " device is degraded", " devices are degraded"),
                             .why = "Messages missing, lost or refused, or a clock that is off.",
                             .next = "Show them",
                             .href = slice_text("/devices?q=state%3Adegraded"),
@@ -226,7 +238,8 @@ static void write_gateway_notices(struct json_writer *j, const struct control *c
         write_notice(j, &(struct notice){
                             .severity = "failing",
                             .what = writer_slice(&w),
-                            .why = "It has not reported for 10 s: its process may be down. Its devices keep what they could not send.",
+                            .why = "It has not reported for 10 s: its process may be down. Its "
+                                   "devices keep what they could not send.",
                             .next = "Show its devices",
                             .href = writer_slice(&h),
                         });
@@ -282,8 +295,9 @@ static void put_main_reason(struct json_writer *j, const struct report *r)
     struct metrics_line line;
     while ((line = metrics_line_next(&text)).kind != METRICS_END) {
         struct slice reason;
-        if (line.kind == METRICS_SAMPLE && slice_is_text(line.name, "holdfast_gateway_refusals_total")
-            && line.value > most && metrics_label_find(line.labels, "reason", &reason)) {
+        if (line.kind == METRICS_SAMPLE
+            && slice_is_text(line.name, "holdfast_gateway_refusals_total") && line.value > most
+            && metrics_label_find(line.labels, "reason", &reason)) {
             most = line.value;
             best = reason;
         }
@@ -335,8 +349,9 @@ static size_t gather_refusals(const struct control *c, struct refusal list[REFUS
         struct metrics_line line;
         while ((line = metrics_line_next(&text)).kind != METRICS_END) {
             struct slice reason;
-            if (line.kind != METRICS_SAMPLE || !slice_is_text(line.name, "holdfast_gateway_refusals_total")
-                || line.value <= 0 || !metrics_label_find(line.labels, "reason", &reason)) {
+            if (line.kind != METRICS_SAMPLE
+                || !slice_is_text(line.name, "holdfast_gateway_refusals_total") || line.value <= 0
+                || !metrics_label_find(line.labels, "reason", &reason)) {
                 continue;
             }
             size_t at = 0;
@@ -372,7 +387,8 @@ static void write_refusals(struct json_writer *j, const struct control *c)
         while (at < kept_count && !slice_is_text(list[i].reason, kept[at].reason)) {
             at++;
         }
-        if (at == kept_count && kept_count < REFUSALS_MAX && list[i].reason.len < sizeof kept[at].reason) {
+        if (at == kept_count && kept_count < REFUSALS_MAX
+            && list[i].reason.len < sizeof kept[at].reason) {
             memset(&kept[at], 0, sizeof kept[at]);
             memcpy(kept[at].reason, list[i].reason.at, list[i].reason.len);
             kept[at].before = kept[at].total = list[i].total;
@@ -383,8 +399,9 @@ static void write_refusals(struct json_writer *j, const struct control *c)
         if (at < kept_count) {
             uint64_t elapsed = now - kept[at].at_ms;
             per_min = elapsed >= 1000 && list[i].total >= kept[at].before
-                        ? (list[i].total - kept[at].before) * 60000 / (double)(elapsed > 60000 ? elapsed : 60000)
-                        : 0;
+                          ? (list[i].total - kept[at].before) * 60000
+                                / (double)(elapsed > 60000 ? elapsed : 60000)
+                          : 0;
             if (elapsed >= 60000) {
                 kept[at].before = list[i].total;
                 kept[at].at_ms = now;
@@ -399,7 +416,10 @@ static void write_refusals(struct json_writer *j, const struct control *c)
     json_array_end(j);
 }
 
-static void write_series(struct json_writer *j, const char *name, const struct history *h, const double *values)
+static void write_series(struct json_writer *j,
+                         const char *name,
+                         const struct history *h,
+                         const double *values)
 {
     json_name(j, name);
     json_array(j);
@@ -506,9 +526,13 @@ static void put_invariants(struct ask *a)
         for (uint32_t k = 0; k < c->reports_count; k++) {
             struct slice text = slice_of(c->reports[k].text, c->reports[k].len);
             double one = 0;
-            looked += metrics_sum(text, "holdfast_invariant_evaluations_total", "name", name, &one) ? one : 0;
+            looked += metrics_sum(text, "holdfast_invariant_evaluations_total", "name", name, &one)
+                          ? one
+                          : 0;
             one = 0;
-            broken += metrics_sum(text, "holdfast_invariant_violations_total", "name", name, &one) ? one : 0;
+            broken += metrics_sum(text, "holdfast_invariant_violations_total", "name", name, &one)
+                          ? one
+                          : 0;
         }
         evaluations += looked;
         json_name(j, name);
