@@ -44,6 +44,9 @@ static void write_spool(struct gateway *g, struct writer *w)
                             "From a batch's write to its sync's end.", &g->commit_time);
     metrics_name(w, "holdfast_gateway_spool_bytes", "gauge", "Bytes of the spool on disk.");
     metrics_value(w, "holdfast_gateway_spool_bytes", NULL, bus_bytes_on_disk(g->bus));
+    metrics_name(w, "holdfast_gateway_spool_budget_bytes", "gauge",
+                 "Bytes that the spool may grow to.");
+    metrics_value(w, "holdfast_gateway_spool_budget_bytes", NULL, g->limits.spool_budget_bytes);
     metrics_name(w, "holdfast_gateway_spool_unread_bytes", "gauge",
                  "Durable bytes that ingest has not applied.");
     metrics_value(w, "holdfast_gateway_spool_unread_bytes", NULL,

@@ -104,6 +104,7 @@ void metrics_histogram_write(struct writer *w,
 
 void metrics_invariants(struct writer *w)
 {
+    static uint64_t reports;
     static const char evaluations[] = "holdfast_invariant_evaluations_total";
     static const char violations[] = "holdfast_invariant_violations_total";
     static const char breaches[] = "holdfast_invariant_breaches_total";
@@ -121,6 +122,9 @@ void metrics_invariants(struct writer *w)
     }
     metrics_name(w, breaches, "counter", "Invariants that did not hold.");
     metrics_value(w, breaches, NULL, invariant_breaches());
+    metrics_name(w, "holdfast_reports_total", "counter",
+                 "Reports that were written: while it rises, the process lives.");
+    metrics_value(w, "holdfast_reports_total", NULL, ++reports);
 }
 
 enum port_result metrics_replace(struct port *port, const char *path, struct slice text)

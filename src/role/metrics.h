@@ -34,7 +34,7 @@ void metrics_histogram_write(struct writer *w,
                              const struct metrics_histogram *h);
 
 /* holdfast_invariant_evaluations_total, _violations_total and holdfast_invariant_breaches_total of
- * this process. */
+ * this process, and holdfast_reports_total, by which others see that it lives. Once a report. */
 void metrics_invariants(struct writer *w);
 
 /* Replaces the file: PATH.new, then a rename. */
