@@ -65,7 +65,7 @@ def flow(platform, rounds, script):
     device, folder = platform.bundle(STOCK)
     messages = [(at, f"hf/1/{device}/j/{skab.STREAM}", skab.json_line(columns, at, values).encode()) for at, values in rows]
     sender = Sender(relay.port, folder, STOCK, messages, pace_s=1 / RATE)
-    agent = platform.agent(AGENT, f"csv:{path},rate={RATE}", f"localhost:{relay.port}", "--stream", skab.STREAM)
+    agent = platform.agent(AGENT, f"csv:{path},rate={RATE}", f"localhost:{relay.port}", "--stream", skab.STREAM, "--once")
     sender.start()
     wait_for(lambda: len(sender.acked) > 20 and sum(skab.counts(platform, AGENT)) > 20, 60, "both streams flow")
 
@@ -81,7 +81,9 @@ def flow(platform, rounds, script):
         print(f"  {len(rows)} rows acknowledged over {sender.connections} connections")
 
     def mac():
-        wait_for(lambda: skab.counts(platform, AGENT) == [len(rows)] * len(columns), 180, "all rows of the agent are stored")
+        wait_for(lambda: agent.poll() is not None, 180, "the agent has everything acknowledged")
+        need(agent.returncode == 0, f"the agent ended with status {agent.returncode}")
+        wait_for(lambda: skab.counts(platform, AGENT) == [len(rows)] * len(columns), 60, "all rows of the agent are stored")
         skab.compare(platform, AGENT, columns, rows)
         wait_for(lambda: platform.api(f"/devices/{AGENT}")["gaps_missing"] == 0, 30, "no gap is left")
         need(platform.api(f"/devices/{AGENT}")["lost"] == 0, "something was declared lost")
@@ -91,6 +93,30 @@ def flow(platform, rounds, script):
         script.run("agent: every row is stored once, equal, in order, without a gap", mac)
     sender.stopped = True
     relay.close()
+
+
+def kill_agent(platform, times):
+    """An agent that is killed with -9 again and again replays its recording: no row lost, none twice, no number reused."""
+    path, _ = lib.recording("other-1.csv")
+    columns, rows = lib.read_recording(path)
+    name, gateway = "rig-killed", f"localhost:{platform.gateway_port('gw-2')}"
+    options = (name, f"csv:{path},rate=80", gateway, "--stream", skab.STREAM, "--once")
+    for _ in range(times):
+        before = sum(skab.counts(platform, name)) if any(d["name"] == name for d in platform.items("/devices")) else 0
+        agent = platform.agent(*options)
+        wait_for(lambda: sum(skab.counts(platform, name)) > before + 10 * len(columns) or agent.poll() is not None, 60,
+                 "rows of the agent arrive")
+        need(agent.poll() is None, f"the agent ended with status {agent.poll()} before it was killed")
+        agent.kill()
+        agent.wait()
+    agent = platform.agent(*options)
+    wait_for(lambda: agent.poll() is not None, 60, "the agent has everything acknowledged")
+    need(agent.returncode == 0, f"the agent ended with status {agent.returncode}")
+    wait_for(lambda: skab.counts(platform, name) == [len(rows)] * len(columns), 30, "all rows are stored")
+    skab.compare(platform, name, columns, rows)
+    device = platform.api(f"/devices/{name}")
+    need(device["boot"] == times + 1, f"boot is {device['boot']} after {times} kills")
+    need(device["lost"] == 0, f"{device['lost']} declared lost")
 
 
 def quiet(platform):
@@ -107,6 +133,7 @@ def main():
     try:
         with Platform(devices=1, name="chaos") as platform:
             flow(platform, rounds, script)
+            script.run("an agent killed ten times stores every row once", kill_agent, platform, 10)
             script.run("no invariant was violated and nothing was refused", quiet, platform)
             need(platform.stop() == 0, "the platform did not stop cleanly")
     except Failed as error:

@@ -225,13 +225,11 @@ def main():
     columns, rows = lib.read_recording(path)
     try:
         with Platform(devices=1, name="hostile") as platform:
-            agent = platform.agent(AGENT, f"csv:{path},rate=0", f"localhost:{platform.gateway_port('gw-1')}", "--stream", "rig")
+            agent = platform.agent(AGENT, f"csv:{path},rate=0", f"localhost:{platform.gateway_port('gw-1')}", "--stream", "rig", "--once")
             wait_for(lambda: skab.counts(platform, AGENT) == [len(rows)] * len(columns), 90, "the recording is stored")
             for name in ("press-001",):  # the demo's own device would change rows meanwhile
                 os.kill(wait_for(lambda: platform.pid(name), 30, name), signal.SIGSTOP)
-            if agent.poll() is None:
-                agent.terminate()
-                agent.wait(30)
+            wait_for(lambda: agent.poll() is not None, 30, "the agent has everything acknowledged")
             wait_for(lambda: not platform.api(f"/devices/{AGENT}")["connected"], 30, "the agent has gone")
             all_records = records(platform)
             device = bytes.fromhex(platform.api(f"/devices/{AGENT}")["id"].removeprefix("hf1:"))

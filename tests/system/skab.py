@@ -44,13 +44,11 @@ def compare(platform, device, columns, rows):
 def by_agent(platform, path):
     columns, rows = lib.read_recording(path)
     gateway = f"localhost:{platform.gateway_port('gw-1')}"
-    agent = platform.agent("rig-agent", f"csv:{path},rate=0", gateway, "--stream", STREAM)
-
-    def complete():
-        need(agent.poll() in (None, 0), f"the agent ended with status {agent.returncode}")
-        return counts(platform, "rig-agent") == [len(rows)] * len(columns)
-
-    wait_for(complete, 90, f"{len(rows)} points in each of {len(columns)} series")
+    agent = platform.agent("rig-agent", f"csv:{path},rate=0", gateway, "--stream", STREAM, "--once")
+    wait_for(lambda: agent.poll() is not None, 90, "the agent has everything acknowledged")
+    need(agent.returncode == 0, f"the agent ended with status {agent.returncode}")
+    wait_for(lambda: counts(platform, "rig-agent") == [len(rows)] * len(columns), 30,
+             f"{len(rows)} points in each of {len(columns)} series")
     compare(platform, "rig-agent", columns, rows)
     device = platform.api("/devices/rig-agent")
     need(device["gaps_missing"] == 0 and device["lost"] == 0, f"gaps: {device['gaps_missing']}, lost: {device['lost']}")
