@@ -317,6 +317,9 @@ MUST_USE enum store_result store_waiting_expire(struct store *st,
                                                 char gateway[STORE_GATEWAY_MAX + 1],
                                                 struct writer *w);
 
+/* How many wait, of all devices: the writer knows. */
+uint64_t store_waiting_count(const struct store *st);
+
 MUST_USE enum store_result store_dead_letter_add(struct store *st,
                                                  const struct store_dead_letter *letter,
                                                  struct slice payload);

@@ -356,7 +356,10 @@ static void step_given_up(struct admit *a, const struct admit_event *ev, struct 
         return;
     }
     out->device = out->record.device;
-    struct admit_device *d = find_or_order(a, out);
+    /* Only the device's row is touched: no block is needed, and where it was just decided it is
+     * here. */
+    struct admit_device *d = admit_find(a, &out->device);
+    d = d != NULL ? d : find_or_order(a, out);
     if (d == NULL) {
         return;
     }

@@ -231,6 +231,9 @@ void admit_init(struct admit *a,
 /* Slices in `out` live until the next step. */
 void admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out);
 
+/* The next record may order ADMIT_COMMIT_FIRST; after ADMIT_COMMITTED it does not. */
+bool admit_is_tight(const struct admit *a);
+
 /* The dirty devices, one after the other: begin with NULL; NULL at the end. */
 const struct admit_device *admit_dirty_next(const struct admit *a,
                                             const struct admit_device *after);

@@ -199,6 +199,12 @@ void admit_mark_clean(struct admit *a)
     INVARIANT(a->dirty_count == 0);
 }
 
+bool admit_is_tight(const struct admit *a)
+{
+    return a->dirty_count > 0
+           && (a->dirty_count + 1 >= a->devices_cap || !received_pool_has_room(&a->pool));
+}
+
 void admit_received_report(const struct admit *a,
                            const struct admit_device *d,
                            struct received_report *out)

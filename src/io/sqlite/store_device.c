@@ -243,3 +243,8 @@ enum store_result store_waiting_expire(struct store *st,
     }
     return take_waiting(st, s, gateway, w);
 }
+
+uint64_t store_waiting_count(const struct store *st)
+{
+    return st->waiting;
+}

@@ -1,0 +1,530 @@
+/*
+ * A batch: records are decided by the core, what it orders is done in one transaction, and only
+ * after the commit do gateways and control hear of it.
+ */
+#include "base/invariant.h"
+#include "role/ingest_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_ok(struct ingest *in, enum store_result result, const char *what)
+{
+    if (result == STORE_OK) {
+        return true;
+    }
+    ingest_fail(in, what, store_why(in->store));
+    return false;
+}
+
+static bool begin(struct ingest *in)
+{
+    if (in->in_batch) {
+        return true;
+    }
+    if (!is_ok(in, store_begin(in->store), "no transaction can begin")) {
+        return false;
+    }
+    in->in_batch = true;
+    in->batch_records = 0;
+    in->batch_began_ms = port_now_ms(in->port);
+    return true;
+}
+
+/*
+ * An open batch with room for whatever one record more may need, so that no commit falls between a
+ * message that was taken from the waiting room and what becomes of it.
+ */
+static bool make_ready(struct ingest *in)
+{
+    if (admit_is_tight(&in->core) || !ingest_series_has_room(&in->series)) {
+        ingest_commit(in);
+    }
+    return !in->is_over && begin(in);
+}
+
+/* ---- devices between core and store ---- */
+
+static void row_of(const struct ingest *in, const struct admit_device *d, struct store_device *row)
+{
+    struct writer links = writer_over(row->links, sizeof row->links);
+    memset(row, 0, sizeof *row);
+    row->device = d->id;
+    (void)snprintf(row->gateway, sizeof row->gateway, "%s", ingest_gateway_name(in, d->gateway));
+    row->connected = d->connected;
+    row->linked_ms = d->linked_ms;
+    row->seen_ms = d->seen_ms;
+    row->boot = d->boot_count > 0 ? d->boots[0].boot : 0;
+    row->hello_ms = d->boot_count > 0 ? d->boots[0].received_ms : 0;
+    row->boots = d->boots_total;
+    memcpy(row->agent, d->agent, d->agent_len);
+    row->has_clock_offset = d->has_clock_offset;
+    row->clock_offset_ms = d->clock_offset_ms;
+    row->clock_quality = d->clock_quality;
+    row->messages = d->messages;
+    row->points = d->points;
+    row->dead_letters = d->dead_letters;
+    row->dead_letter_ms = d->dead_letter_ms;
+    row->link_mismatches = d->link_mismatches;
+    admit_received_report(&in->core, d, &row->received);
+    admit_links_encode(d, &links);
+    row->links_len = links.len;
+}
+
+static void device_of(const struct store_device *row,
+                      const struct store_hello *hellos,
+                      size_t hellos_count,
+                      struct admit_device *d)
+{
+    memset(d, 0, sizeof *d);
+    d->id = row->device;
+    d->gateway = row->gateway[0] != '\0' ? admit_gateway_of(slice_text(row->gateway)) : 0;
+    d->connected = row->connected;
+    d->linked_ms = row->linked_ms;
+    d->seen_ms = row->seen_ms;
+    d->boots_total = row->boots;
+    d->agent_len = (uint8_t)strnlen(row->agent, sizeof d->agent);
+    memcpy(d->agent, row->agent, d->agent_len);
+    d->has_clock_offset = row->has_clock_offset;
+    d->clock_offset_ms = row->clock_offset_ms;
+    d->clock_quality = row->clock_quality;
+    d->messages = row->messages;
+    d->points = row->points;
+    d->dead_letters = row->dead_letters;
+    d->dead_letter_ms = row->dead_letter_ms;
+    d->link_mismatches = row->link_mismatches;
+    d->boot_count = (uint32_t)hellos_count;
+    for (size_t i = 0; i < hellos_count; i++) {
+        struct admit_boot *boot = &d->boots[i];
+        boot->boot = hellos[i].boot;
+        boot->first = hellos[i].first;
+        boot->received_ms = hellos[i].received_ms;
+        memcpy(boot->ephemeral, hellos[i].ephemeral, sizeof boot->ephemeral);
+        memcpy(boot->key_id, hellos[i].key_id, sizeof boot->key_id);
+    }
+}
+
+static void load(struct ingest *in)
+{
+    struct admit_event ev = {.kind = ADMIT_LOADED};
+    struct store_device row;
+    struct store_hello hellos[STORE_HELLOS_PER_DEVICE];
+    struct admit_device device;
+    size_t count = 0;
+    ev.loaded.device = in->fx.device;
+    enum store_result result = store_device_get(in->store, &in->fx.device, &row);
+    if (result != STORE_NOT_FOUND) {
+        if (!is_ok(in, result, "a device cannot be read")
+            || !is_ok(in, store_hellos(in->store, &row.device, hellos, &count),
+                      "hellos cannot be read")) {
+            return;
+        }
+        device_of(&row, hellos, count, &device);
+        ev.loaded.is_known = true;
+        ev.loaded.row = &device;
+        ev.loaded.received = &row.received;
+        ev.loaded.links = slice_of(row.links, row.links_len);
+    }
+    admit_step(&in->core, &ev, &in->fx);
+}
+
+/* ---- effects ---- */
+
+static void count_outcome(struct ingest *in)
+{
+    in->counts.outcomes[in->fx.outcome]++;
+    in->counts.texts += in->fx.outcome == ADMIT_APPLIED ? in->fx.texts : 0;
+}
+
+static void copy_text(struct slice from, char *to, size_t cap)
+{
+    size_t len = from.len < cap ? from.len : cap - 1;
+    if (len > 0) {
+        memcpy(to, from.at, len);
+    }
+    to[len] = '\0';
+}
+
+static void keep_letter(struct ingest *in,
+                        uint64_t gateway,
+                        struct slice bytes,
+                        enum admit_reason reason)
+{
+    const struct bus_record *record = &in->fx.record;
+    struct store_dead_letter letter = {.at_ms = record->received_ms, .device = in->fx.device};
+    in->counts.reasons[reason]++;
+    (void)snprintf(letter.gateway, sizeof letter.gateway, "%s", ingest_gateway_name(in, gateway));
+    (void)snprintf(letter.reason, sizeof letter.reason, "%s", admit_reason_name(reason));
+    copy_text(record->topic, letter.topic, sizeof letter.topic);
+    /* What is no record at all is kept as it came. */
+    struct slice payload = record->kind != 0 ? record->payload : bytes;
+    (void)is_ok(in, store_dead_letter_add(in->store, &letter, payload),
+                "a dead letter cannot be kept");
+}
+
+static void keep_loss(struct ingest *in, const struct received_loss *loss)
+{
+    struct store_lost lost = {.device = in->fx.device,
+                              .from = loss->from,
+                              .to = loss->to,
+                              .why = loss->why,
+                              .since_ms = (int64_t)loss->since_s * 1000,
+                              .at_ms = in->fx.record.received_ms};
+    in->counts.lost += loss->to - loss->from + 1;
+    (void)is_ok(in, store_lost_add(in->store, &lost), "a lost range cannot be kept");
+}
+
+static void keep_hello(struct ingest *in, const struct admit_boot *boot)
+{
+    struct store_hello hello = {
+        .boot = boot->boot, .first = boot->first, .received_ms = boot->received_ms};
+    memcpy(hello.ephemeral, boot->ephemeral, sizeof hello.ephemeral);
+    memcpy(hello.key_id, boot->key_id, sizeof hello.key_id);
+    (void)is_ok(in, store_hello_put(in->store, &in->fx.device, &hello), "a hello cannot be kept");
+}
+
+/* Where one record is, whence it came, and what is still to be done when its effects are through.
+ */
+struct work {
+    uint64_t gateway;
+    struct slice bytes;
+    struct device_id device;
+    uint32_t release_boot; /* 0: none */
+    uint32_t expire_boot;
+};
+
+static void decide(struct ingest *in,
+                   struct work *work,
+                   enum admit_event_kind kind,
+                   uint32_t points);
+
+/* The message is kept, or it found no room and is a dead letter. */
+static void wait(struct ingest *in, struct work *work, uint32_t boot)
+{
+    struct device_id device = in->fx.device;
+    const char *gateway = ingest_gateway_name(in, work->gateway);
+    enum store_result result = store_waiting_add(in->store, &device, boot, gateway, work->bytes);
+    if (result == STORE_TOO_MANY) {
+        in->counts.outcomes[ADMIT_WAITING]--;
+        decide(in, work, ADMIT_WAIT_REFUSED, 0);
+        return;
+    }
+    (void)is_ok(in, result, "a waiting message cannot be kept");
+}
+
+static void keep_points(struct ingest *in, struct work *work)
+{
+    uint32_t points = in->fx.points_count;
+    enum store_result result = ingest_series_add(in, &in->fx);
+    if (result == STORE_TOO_MANY) {
+        in->counts.outcomes[ADMIT_APPLIED]--;
+        in->counts.texts -= in->fx.texts;
+        decide(in, work, ADMIT_SERIES_REFUSED, points);
+        return;
+    }
+    (void)is_ok(in, result, "a series cannot be made");
+}
+
+static void perform(struct ingest *in, struct work *work)
+{
+    /* A nested decision (no room to wait, too many series) replaces in->fx: it is ordered last by
+     * the core. */
+    uint32_t count = in->fx.count;
+    for (uint32_t i = 0; i < count && !in->is_over; i++) {
+        const struct admit_effect *effect = &in->fx.list[i];
+        switch (effect->kind) {
+        case ADMIT_LOAD: load(in); return;
+        case ADMIT_COMMIT_FIRST: ingest_commit(in); return;
+        case ADMIT_STORE:
+            INVARIANT(i + 1 == count);
+            keep_points(in, work);
+            return;
+        case ADMIT_KEEP_HELLO: keep_hello(in, &effect->hello); break;
+        case ADMIT_RELEASE: work->release_boot = effect->boot; break;
+        case ADMIT_EXPIRE: work->expire_boot = effect->boot; break;
+        case ADMIT_WAIT:
+            INVARIANT(i + 1 == count);
+            wait(in, work, effect->boot);
+            return;
+        case ADMIT_REFUSE: keep_letter(in, work->gateway, work->bytes, effect->reason); break;
+        case ADMIT_LOSE: keep_loss(in, &effect->loss); break;
+        case ADMIT_STOP: ingest_fail(in, "the machine failed", "no memory for a key"); return;
+        }
+    }
+}
+
+/* Gives the record to the core until it is decided: a device to load or a commit may come first. */
+static void decide(struct ingest *in,
+                   struct work *work,
+                   enum admit_event_kind kind,
+                   uint32_t points)
+{
+    struct admit_event ev = {.kind = kind};
+    ev.record.gateway = work->gateway;
+    ev.record.bytes = work->bytes;
+    ev.record.points = points;
+    for (unsigned turn = 0; turn < 4 && !in->is_over; turn++) {
+        if (!begin(in)) {
+            return;
+        }
+        admit_step(&in->core, &ev, &in->fx);
+        enum admit_outcome outcome = in->fx.outcome;
+        if (outcome != ADMIT_AGAIN) {
+            count_outcome(in);
+            work->device = in->fx.device;
+        }
+        perform(in, work);
+        if (outcome != ADMIT_AGAIN) {
+            return;
+        }
+    }
+    INVARIANT(in->is_over); /* load, commit, and at most once more */
+}
+
+/* ---- the waiting room ---- */
+
+static void give_released(struct ingest *in, const struct device_id *device, uint32_t boot)
+{
+    for (;;) {
+        char gateway[STORE_GATEWAY_MAX + 1];
+        struct writer w = writer_over(in->record, INGEST_RECORD_MAX);
+        if (!make_ready(in)) {
+            return;
+        }
+        enum store_result result = store_waiting_take(in->store, device, boot, gateway, &w);
+        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+            return;
+        }
+        struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
+                            .bytes = writer_slice(&w)};
+        in->counts.released++;
+        in->counts.outcomes[ADMIT_WAITING]--;
+        decide(in, &work, ADMIT_SAW_RECORD, 0);
+    }
+}
+
+static void give_expired(struct ingest *in, const struct device_id *device, uint32_t boot)
+{
+    for (;;) {
+        char gateway[STORE_GATEWAY_MAX + 1];
+        struct writer w = writer_over(in->record, INGEST_RECORD_MAX);
+        if (!make_ready(in)) {
+            return;
+        }
+        enum store_result result = store_waiting_expire(in->store, device, boot, gateway, &w);
+        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+            return;
+        }
+        struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
+                            .bytes = writer_slice(&w)};
+        in->counts.outcomes[ADMIT_WAITING]--;
+        decide(in, &work, ADMIT_WAIT_EXPIRED, 0);
+    }
+}
+
+void ingest_retry_waiting(struct ingest *in)
+{
+    uint64_t left = store_waiting_count(in->store);
+    for (; left > 0 && !in->is_over; left--) {
+        char gateway[STORE_GATEWAY_MAX + 1];
+        struct writer w = writer_over(in->record, INGEST_RECORD_MAX);
+        if (!make_ready(in)) {
+            return;
+        }
+        enum store_result result = store_waiting_expire(in->store, NULL, 0, gateway, &w);
+        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+            break;
+        }
+        struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
+                            .bytes = writer_slice(&w)};
+        in->counts.outcomes[ADMIT_WAITING]--;
+        decide(in, &work, ADMIT_SAW_RECORD, 0);
+    }
+    ingest_commit(in);
+}
+
+/* ---- records of the journals ---- */
+
+void ingest_take(struct ingest *in,
+                 struct ingest_source *source,
+                 struct slice record,
+                 bus_position next)
+{
+    struct work work = {.gateway = source->gateway, .bytes = record};
+    if (!make_ready(in)) {
+        return;
+    }
+    decide(in, &work, ADMIT_SAW_RECORD, 0);
+    if (in->is_over) {
+        return;
+    }
+    in->counts.records++;
+    in->batch_received[in->batch_records++] = in->fx.record.received_ms;
+    source->is_moved = true;
+    source->state.position = next;
+    source->state.received_ms = in->fx.record.received_ms;
+    source->state.records++;
+    /* Behind the cursor: were the batch committed in between, the record would not be given again.
+     */
+    if (work.release_boot != 0) {
+        give_released(in, &work.device, work.release_boot);
+    }
+    if (work.expire_boot != 0) {
+        give_expired(in, &work.device, work.expire_boot);
+    }
+    if (in->batch_records >= in->config.batch_records) {
+        ingest_commit(in);
+    }
+}
+
+/* ---- the commit ---- */
+
+static bool put_devices(struct ingest *in)
+{
+    struct store_device row;
+    for (const struct admit_device *d = NULL; (d = admit_dirty_next(&in->core, d)) != NULL;) {
+        row_of(in, d, &row);
+        if (!is_ok(in, store_device_put(in->store, &row), "a device cannot be kept")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_counter(struct ingest *in, const char *name, uint64_t now, uint64_t before)
+{
+    return now == before
+           || is_ok(in, store_counter_add(in->store, name, now - before),
+                    "a counter cannot be kept");
+}
+
+static bool put_counters(struct ingest *in)
+{
+    const struct ingest_counts *now = &in->counts;
+    const struct ingest_counts *was = &in->committed;
+    bool ok = add_counter(in, "points", now->points, was->points)
+              && add_counter(in, "repeated", now->repeated, was->repeated)
+              && add_counter(in, "texts", now->texts, was->texts)
+              && add_counter(in, "lost", now->lost, was->lost);
+    for (size_t i = 0; i < ADMIT_OUTCOME_COUNT && ok; i++) {
+        ok = add_counter(in, admit_outcome_name((enum admit_outcome)i), now->outcomes[i],
+                         was->outcomes[i]);
+    }
+    for (size_t i = 0; i < ADMIT_REASON_COUNT && ok; i++) {
+        char name[STORE_COUNTER_MAX + 1];
+        (void)snprintf(name, sizeof name, "refused.%s", admit_reason_name((enum admit_reason)i));
+        ok = add_counter(in, name, now->reasons[i], was->reasons[i]);
+    }
+    return ok;
+}
+
+static bool put_sources(struct ingest *in)
+{
+    for (uint32_t i = 0; i < in->sources_count; i++) {
+        if (in->sources[i].is_moved
+            && !is_ok(in, store_source_put(in->store, &in->sources[i].state),
+                      "a cursor cannot be kept")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void tell_gateways(struct ingest *in)
+{
+    for (uint32_t i = 0; i < in->sources_count; i++) {
+        struct ingest_source *source = &in->sources[i];
+        if (source->is_moved && source->reader != NULL
+            && bus_reader_ack(source->reader, "ingest", source->state.position) != BUS_OK) {
+            /* The spool keeps more than it must; the next batch says it again. */
+            (void)fprintf(stderr, "ingest: %s cannot be told how far it was read\n", source->name);
+        }
+        source->is_moved = false;
+    }
+}
+
+static void tell_control(struct ingest *in, uint64_t change)
+{
+    uint8_t bytes[8];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    write_u64(&w, change);
+    in->applied_change = change;
+    if (in->applied == NULL || port_file_write(in->applied, 0, writer_slice(&w)) != PORT_OK) {
+        (void)fprintf(stderr, "ingest: store/applied cannot be written\n");
+    }
+}
+
+static void measure(struct ingest *in, uint64_t began_us)
+{
+    int64_t now = port_wall_ms(in->port, NULL);
+    metrics_observe(&in->commit_time, port_now_us(in->port) - began_us);
+    for (uint32_t i = 0; i < in->batch_records; i++) {
+        int64_t lag = now - in->batch_received[i];
+        metrics_observe(&in->lag, lag > 0 ? (uint64_t)lag * 1000 : 0);
+    }
+    in->counts.batches++;
+    if (in->batch_records > in->counts.batch_records_max) {
+        in->counts.batch_records_max = in->batch_records;
+    }
+}
+
+/* Every record that was read became something: none fell between. */
+static bool is_every_record_kept(const struct ingest *in)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ADMIT_OUTCOME_COUNT; i++) {
+        sum += in->counts.outcomes[i];
+    }
+    return sum == in->counts.records + in->waited_before;
+}
+
+void ingest_commit(struct ingest *in)
+{
+    uint64_t change = 0;
+    uint64_t began_us = port_now_us(in->port);
+    if (!in->in_batch || in->is_over) {
+        return;
+    }
+    INVARIANT(promise_holds(PROMISE_ACKED_IS_KEPT, is_every_record_kept(in)));
+    if (!is_ok(in, ingest_series_flush(in), "points cannot be stored") || !put_devices(in)
+        || !put_counters(in) || !put_sources(in)
+        || !is_ok(in, store_commit(in->store, &change), "a batch cannot be committed")) {
+        return;
+    }
+    in->in_batch = false;
+    in->committed = in->counts;
+    struct admit_event ev = {.kind = ADMIT_COMMITTED};
+    enum admit_outcome outcome = in->fx.outcome;
+    admit_step(&in->core, &ev, &in->fx);
+    in->fx.outcome = outcome;
+    tell_gateways(in);
+    tell_control(in, change);
+    measure(in, began_us);
+    in->batch_records = 0;
+}
+
+void ingest_drain(struct ingest *in)
+{
+    struct ingest_source *source;
+    struct slice record;
+    bus_position next;
+    while (!in->is_over && (source = ingest_next(in, &record, &next)) != NULL) {
+        ingest_take(in, source, record, next);
+    }
+    ingest_commit(in);
+}
+
+void ingest_retain(struct ingest *in)
+{
+    size_t deleted = 0;
+    if (in->config.retain_ms <= 0 || in->is_over) {
+        return;
+    }
+    ingest_commit(in);
+    int64_t before = port_wall_ms(in->port, NULL) - in->config.retain_ms;
+    if (begin(in)
+        && is_ok(in, store_retain(in->store, before, INGEST_RETAIN_CHUNKS, &deleted),
+                 "old points cannot be deleted")) {
+        ingest_commit(in);
+    }
+}
