@@ -56,7 +56,7 @@ static enum x509_result read_attribute(struct reader *list, struct csr *out, str
 
 static enum x509_result read_attributes(struct reader *info, struct csr *out, struct fault *fault)
 {
-    size_t at = (size_t)(info->rest.at - out->der.at);
+    size_t at = x509_offset(out->der, info);
     struct reader list = der_enter(info, DER_CONTEXT_CONSTRUCTED | 0);
     for (unsigned i = 0; reader_peek(&list) >= 0 && i < ATTRIBUTES_MAX; i++) {
         enum x509_result result = read_attribute(&list, out, fault);
@@ -86,7 +86,7 @@ static enum x509_result read_info(struct reader *outer, struct csr *out, struct 
         fault_note(fault, "RFC 2986 4.1: not version 1 with a Name as subject", 0);
         return X509_MALFORMED;
     }
-    size_t at = (size_t)(info.rest.at - out->der.at);
+    size_t at = x509_offset(out->der, &info);
     out->spki = x509_read_spki(&info, &out->key_kind, &out->public_key);
     if (!reader_ok(&info)) {
         fault_note(
@@ -121,7 +121,7 @@ enum x509_result csr_parse(struct slice der, struct csr *out, struct fault *faul
     if (result != X509_OK) {
         return result;
     }
-    size_t at = (size_t)(outer.rest.at - der.at);
+    size_t at = x509_offset(der, &outer);
     csr.signed_with = x509_read_algorithm(&outer);
     if (!reader_ok(&outer) || csr.signed_with != csr.key_kind) {
         fault_note(fault, "RFC 2986 4.2: not signed by ecdsa-with-SHA256 or Ed25519, as the key is",

@@ -34,12 +34,13 @@ static size_t read_length(struct reader *r)
 
 struct der_item der_read_item(struct reader *r)
 {
-    const uint8_t *start = r->rest.at;
+    struct slice from = r->rest;
     uint8_t tag = read_u8(r);
     if ((tag & HIGH_TAG) == HIGH_TAG) {
         reader_fail(r);
     }
     size_t len = read_length(r);
+    size_t head_len = from.len - r->rest.len;
     struct slice value = read_bytes(r, len);
     if (!reader_ok(r)) {
         return (struct der_item){0};
@@ -47,7 +48,7 @@ struct der_item der_read_item(struct reader *r)
     return (struct der_item){
         .tag = tag,
         .value = value,
-        .whole = {.at = start, .len = (size_t)(value.at - start) + len},
+        .whole = slice_of(from.at, head_len + len),
     };
 }
 

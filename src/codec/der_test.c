@@ -28,6 +28,17 @@ TEST("a length is accepted in its shortest definite form and in no other")
     CHECK(!is_item(BYTES("")));
 }
 
+TEST("an element without content is whole, also where the bytes end with it")
+{
+    struct slice bytes = BYTES("\x05\x00\x30\x00");
+    struct reader r = reader_over(bytes);
+    struct der_item first = der_read_item(&r);
+    struct der_item last = der_read_item(&r);
+    CHECK(reader_done(&r));
+    CHECK(slice_equal(first.whole, slice_of(bytes.at, 2)) && first.value.len == 0);
+    CHECK(slice_equal(last.whole, slice_of(bytes.at + 2, 2)) && last.value.len == 0);
+}
+
 TEST("an INTEGER is read in its shortest form and only where it is not negative")
 {
     static const struct {

@@ -82,18 +82,13 @@ static const struct step steps[] = {
      "RFC 5280 4.1.2.7: the public key is neither P-256 (named curve, uncompressed) nor Ed25519"},
 };
 
-static size_t offset_in(struct slice der, const struct reader *r)
-{
-    return (size_t)(r->rest.at - der.at);
-}
-
 static enum x509_result read_tbs(struct reader *r,
                                  struct slice der,
                                  struct x509 *out,
                                  struct fault *fault)
 {
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
-        size_t at = offset_in(der, r);
+        size_t at = x509_offset(der, r);
         steps[i].read(r, out);
         if (!reader_ok(r)) {
             fault_note(fault, steps[i].clause, at);
@@ -103,7 +98,7 @@ static enum x509_result read_tbs(struct reader *r,
     if (reader_peek(r) < 0) {
         return X509_OK;
     }
-    size_t at = offset_in(der, r);
+    size_t at = x509_offset(der, r);
     struct reader wrapped = der_enter(r, DER_CONTEXT_CONSTRUCTED | 3);
     struct slice extensions = der_read_whole(&wrapped, DER_SEQUENCE);
     der_leave(r, &wrapped);
@@ -171,14 +166,14 @@ enum x509_result x509_parse(struct slice der, struct x509 *out, struct fault *fa
     if (result != X509_OK) {
         return result;
     }
-    size_t at = offset_in(der, &outer);
+    size_t at = x509_offset(der, &outer);
     enum x509_key_kind repeated = x509_read_algorithm(&outer);
     if (!reader_ok(&outer) || repeated != certificate.signed_with) {
         fault_note(fault,
                    "RFC 5280 4.1.1.2: signatureAlgorithm differs from the one that was signed", at);
         return X509_MALFORMED;
     }
-    at = offset_in(der, &outer);
+    at = x509_offset(der, &outer);
     certificate.signature = x509_read_signature(&outer, certificate.signed_with);
     if (!reader_done(&outer)) {
         fault_note(fault, "RFC 5280 4.1.1.3: the signature is not one of its algorithm", at);

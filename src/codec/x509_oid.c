@@ -38,6 +38,11 @@ static const struct slice octets[OID_COUNT] = {
     [OID_CMS_SIGNED_DATA] = OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"),
 };
 
+size_t x509_offset(struct slice der, const struct reader *r)
+{
+    return r->rest.len > 0 ? (size_t)(r->rest.at - der.at) : der.len;
+}
+
 struct slice x509_oid(enum x509_oid which)
 {
     return octets[which];

@@ -39,6 +39,10 @@ enum x509_oid {
 };
 enum { OID_COUNT = OID_CMS_SIGNED_DATA + 1 };
 
+/* Where in `der` the reader, which reads a part of it, stands; at its end: `der.len`. For faults.
+ */
+size_t x509_offset(struct slice der, const struct reader *r);
+
 struct slice x509_oid(enum x509_oid which);
 bool x509_oid_is(struct slice oid, enum x509_oid which);
 
