@@ -104,6 +104,11 @@ static void device_changed(void *context, const struct device_id *device)
     fleet_registry_changed(context, device);
 }
 
+static void devices_broken(void *context, const char *why)
+{
+    control_fail(context, "the device services cannot go on", why);
+}
+
 /* ---- opening ---- */
 
 static bool say(const char *what, const char *why)
@@ -209,6 +214,7 @@ static bool open_devices(struct control *c)
         .require_linking = c->config->require_linking,
         .lifetime_ms = c->config->device_lifetime_ms,
         .registry = c->registry,
+        .broken = devices_broken,
         .changed = device_changed,
         .context = c,
     };

@@ -370,6 +370,7 @@ bool control_devices_open(struct port *port,
 {
     struct control_devices *s = calloc(1, sizeof *s);
     INVARIANT(s != NULL);
+    INVARIANT(options->broken != NULL);
     s->port = port;
     s->options = *options;
     if (!read_certificate(s, "root.pem", &s->root, why)
