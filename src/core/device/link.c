@@ -1,0 +1,308 @@
+#include "core/device/link.h"
+
+#include "base/invariant.h"
+#include "codec/mqtt.h"
+
+static const bool allowed[LINK_STATE_COUNT][LINK_STATE_COUNT] = {
+    [LINK_IDLE] = {[LINK_OPENING] = true, [LINK_STOPPED] = true},
+    [LINK_OPENING] = {[LINK_GREETING] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
+    [LINK_GREETING] = {[LINK_HELLO] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
+    [LINK_HELLO] = {[LINK_LIVE] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
+    [LINK_LIVE] = {[LINK_WAITING] = true, [LINK_STOPPED] = true},
+    [LINK_WAITING] = {[LINK_OPENING] = true, [LINK_STOPPED] = true},
+};
+
+static void enter(struct link *l, enum link_state next)
+{
+    INVARIANT(allowed[l->state][next]);
+    l->state = next;
+}
+
+static struct link_effect *order(struct link_effects *out, enum link_effect_kind kind)
+{
+    INVARIANT(out->count < LINK_EFFECTS_MAX);
+    struct link_effect *effect = &out->list[out->count++];
+    *effect = (struct link_effect){.kind = kind};
+    return effect;
+}
+
+void link_init(struct link *l, uint32_t gateways, uint32_t preferred, uint64_t seed)
+{
+    INVARIANT(gateways > 0);
+    *l = (struct link){.state = LINK_IDLE,
+                       .rng = rng_from_seed(seed),
+                       .gateways = gateways,
+                       .preferred = preferred % gateways,
+                       .keep_alive_s = LINK_KEEP_ALIVE_S,
+                       .packet_max = UINT32_MAX};
+}
+
+static void dial(struct link *l, struct link_effects *out)
+{
+    enter(l, LINK_OPENING);
+    l->is_hung_up = false;
+    order(out, LINK_DIAL)->gateway = (l->preferred + l->attempts) % l->gateways;
+    l->attempts += l->attempts < UINT32_MAX;
+}
+
+static void wait(struct link *l, uint64_t now_ms)
+{
+    uint64_t bound = LINK_BACKOFF_MS;
+    for (uint32_t i = 1; i < l->attempts && bound < LINK_BACKOFF_MAX_MS; i++) {
+        bound *= 2;
+    }
+    bound = bound < LINK_BACKOFF_MAX_MS ? bound : LINK_BACKOFF_MAX_MS;
+    enter(l, LINK_WAITING);
+    l->due_ms = now_ms + rng_below(&l->rng, bound);
+}
+
+static void hang_up(struct link *l, const char *why, uint8_t reason, struct link_effects *out)
+{
+    if (l->is_hung_up) {
+        return;
+    }
+    l->is_hung_up = true;
+    if (reason != MQTT_SUCCESS) {
+        order(out, LINK_SEND_DISCONNECT)->reason = reason;
+    }
+    order(out, LINK_HANG_UP)->why = why;
+}
+
+static void lost(struct link *l, uint64_t now_ms, struct link_effects *out)
+{
+    if (l->state == LINK_LIVE) {
+        order(out, LINK_DOWN);
+    }
+    l->ping_ms = 0;
+    wait(l, now_ms);
+}
+
+/* ---- packets ---- */
+
+static void got_connack(struct link *l,
+                        const struct mqtt_connack *connack,
+                        uint64_t now_ms,
+                        struct link_effects *out)
+{
+    const struct mqtt_properties *p = &connack->properties;
+    if (connack->reason != MQTT_SUCCESS) {
+        l->last_reason = connack->reason;
+        hang_up(l, mqtt_reason_name((enum mqtt_reason)connack->reason), MQTT_SUCCESS, out);
+        return;
+    }
+    if (connack->session_present) { /* 3.2.2.1.1: we asked for a clean start */
+        hang_up(l, "a session that we did not ask for", MQTT_PROTOCOL_ERROR, out);
+        return;
+    }
+    if (mqtt_has(p, MQTT_MAXIMUM_QOS) && p->maximum_qos == 0) {
+        hang_up(l, "the gateway takes no QoS 1", MQTT_QOS_NOT_SUPPORTED, out);
+        return;
+    }
+    uint16_t most = mqtt_has(p, MQTT_RECEIVE_MAXIMUM) ? p->receive_maximum : UINT16_MAX;
+    l->window = most < LINK_WINDOW_MAX ? most : LINK_WINDOW_MAX;
+    l->keep_alive_s =
+        mqtt_has(p, MQTT_SERVER_KEEP_ALIVE) ? p->server_keep_alive_s : LINK_KEEP_ALIVE_S;
+    l->packet_max = mqtt_has(p, MQTT_MAXIMUM_PACKET_SIZE) ? p->maximum_packet_size : UINT32_MAX;
+    enter(l, LINK_HELLO);
+    l->due_ms = now_ms + LINK_ANSWER_MS;
+    l->sent_ms = now_ms;
+    order(out, LINK_SEND_HELLO);
+}
+
+static void got_hello_ack(struct link *l,
+                          const struct mqtt_ack *ack,
+                          uint64_t now_ms,
+                          struct link_effects *out)
+{
+    if (ack->packet_id != LINK_HELLO_ID) {
+        hang_up(l, "a PUBACK for nothing", MQTT_PROTOCOL_ERROR, out);
+        return;
+    }
+    if (ack->reason >= MQTT_UNSPECIFIED_ERROR) {
+        l->last_reason = ack->reason;
+        hang_up(l, "the hello was refused", MQTT_SUCCESS, out);
+        return;
+    }
+    enter(l, LINK_LIVE);
+    l->attempts = 0;
+    l->hold_ms = now_ms;
+    l->last_reason = 0;
+    order(out, LINK_UP);
+}
+
+/* A refusal that says "not now" and not "not this". */
+static bool is_for_now(uint8_t reason)
+{
+    return reason == MQTT_QUOTA_EXCEEDED || reason == MQTT_UNSPECIFIED_ERROR
+           || reason == MQTT_IMPLEMENTATION_SPECIFIC || reason == MQTT_PACKET_ID_IN_USE;
+}
+
+static void got_ack(struct link *l,
+                    const struct mqtt_ack *ack,
+                    uint64_t now_ms,
+                    struct link_effects *out)
+{
+    struct link_effect *effect;
+    if (ack->reason < MQTT_UNSPECIFIED_ERROR) {
+        effect = order(out, LINK_ACKED);
+    } else if (is_for_now(ack->reason)) {
+        l->hold_ms = now_ms + LINK_HOLD_MS;
+        effect = order(out, LINK_AGAIN);
+    } else {
+        effect = order(out, LINK_REFUSED);
+    }
+    effect->packet_id = ack->packet_id;
+    effect->reason = ack->reason;
+}
+
+static void got(struct link *l,
+                const struct mqtt_packet *packet,
+                uint64_t now_ms,
+                struct link_effects *out)
+{
+    if (l->is_hung_up) {
+        return;
+    }
+    if (packet->type == MQTT_DISCONNECT && l->state != LINK_GREETING) {
+        l->last_reason = packet->disconnect.reason;
+        hang_up(l, mqtt_reason_name((enum mqtt_reason)packet->disconnect.reason), MQTT_SUCCESS,
+                out);
+        return;
+    }
+    if (l->state == LINK_GREETING && packet->type == MQTT_CONNACK) {
+        got_connack(l, &packet->connack, now_ms, out);
+    } else if (l->state == LINK_HELLO && packet->type == MQTT_PUBACK) {
+        got_hello_ack(l, &packet->ack, now_ms, out);
+    } else if (l->state == LINK_LIVE && packet->type == MQTT_PUBACK) {
+        got_ack(l, &packet->ack, now_ms, out);
+    } else if (l->state == LINK_LIVE && packet->type == MQTT_PINGRESP && l->ping_ms != 0) {
+        l->ping_ms = 0;
+    } else {
+        hang_up(l, "a packet that does not belong here", MQTT_PROTOCOL_ERROR, out);
+    }
+}
+
+/* ---- time ---- */
+
+static uint64_t ping_due_ms(const struct link *l)
+{
+    if (l->ping_ms != 0) {
+        return l->ping_ms + LINK_ANSWER_MS;
+    }
+    return l->keep_alive_s == 0 ? UINT64_MAX : l->sent_ms + (uint64_t)l->keep_alive_s * 750;
+}
+
+uint64_t link_due_ms(const struct link *l)
+{
+    if (l->is_hung_up && l->state != LINK_WAITING) {
+        return UINT64_MAX;
+    }
+    switch (l->state) {
+    case LINK_GREETING:
+    case LINK_HELLO:
+    case LINK_WAITING: return l->due_ms;
+    case LINK_LIVE: return ping_due_ms(l);
+    case LINK_IDLE:
+    case LINK_OPENING:
+    case LINK_STOPPED: break;
+    }
+    return UINT64_MAX;
+}
+
+static void tick(struct link *l, uint64_t now_ms, struct link_effects *out)
+{
+    if (now_ms < link_due_ms(l)) {
+        return;
+    }
+    switch (l->state) {
+    case LINK_WAITING: dial(l, out); return;
+    case LINK_GREETING:
+    case LINK_HELLO: hang_up(l, "no answer in time", MQTT_SUCCESS, out); return;
+    case LINK_LIVE:
+        if (l->ping_ms != 0) {
+            hang_up(l, "no answer to a ping", MQTT_SUCCESS, out);
+        } else {
+            l->ping_ms = now_ms > 0 ? now_ms : 1;
+            l->sent_ms = now_ms;
+            order(out, LINK_SEND_PING);
+        }
+        return;
+    case LINK_IDLE:
+    case LINK_OPENING:
+    case LINK_STOPPED: return;
+    }
+}
+
+static void stop(struct link *l, struct link_effects *out)
+{
+    bool is_up = l->state == LINK_GREETING || l->state == LINK_HELLO || l->state == LINK_LIVE;
+    if (l->state == LINK_LIVE) {
+        order(out, LINK_DOWN);
+    }
+    if (!l->is_hung_up && is_up) {
+        order(out, LINK_SEND_DISCONNECT)->reason = MQTT_SUCCESS;
+    }
+    if (!l->is_hung_up && (is_up || l->state == LINK_OPENING)) {
+        order(out, LINK_HANG_UP)->why = "we stop";
+    }
+    if (l->state != LINK_STOPPED) {
+        enter(l, LINK_STOPPED);
+    }
+}
+
+static bool has_connection(const struct link *l)
+{
+    return l->state == LINK_OPENING || l->state == LINK_GREETING || l->state == LINK_HELLO
+           || l->state == LINK_LIVE;
+}
+
+void link_step(struct link *l, const struct link_event *ev, struct link_effects *out)
+{
+    out->count = 0;
+    switch (ev->kind) {
+    case LINK_START:
+        if (l->state == LINK_IDLE) {
+            dial(l, out);
+        }
+        break;
+    case LINK_TICK: tick(l, ev->now_ms, out); break;
+    case LINK_OPENED:
+        if (l->state == LINK_OPENING && !l->is_hung_up) {
+            enter(l, LINK_GREETING);
+            l->due_ms = ev->now_ms + LINK_ANSWER_MS;
+            l->sent_ms = ev->now_ms;
+            order(out, LINK_SEND_CONNECT);
+        }
+        break;
+    case LINK_GOT: got(l, ev->packet, ev->now_ms, out); break;
+    case LINK_SENT: l->sent_ms = ev->now_ms; break;
+    case LINK_CLOSED:
+        if (has_connection(l)) {
+            lost(l, ev->now_ms, out);
+        }
+        break;
+    case LINK_RENEW:
+        if (has_connection(l) && !l->is_hung_up) {
+            if (l->state != LINK_OPENING) {
+                order(out, LINK_SEND_DISCONNECT)->reason = MQTT_SUCCESS;
+            }
+            hang_up(l, "connect anew with a new identity or key", MQTT_SUCCESS, out);
+        }
+        break;
+    case LINK_STOP: stop(l, out); break;
+    }
+}
+
+bool link_may_publish(const struct link *l, uint32_t sent, uint64_t now_ms)
+{
+    return l->state == LINK_LIVE && !l->is_hung_up && sent < l->window && now_ms >= l->hold_ms;
+}
+
+void link_check(const struct link *l)
+{
+    INVARIANT((int)l->state < (int)LINK_STATE_COUNT);
+    INVARIANT(l->gateways > 0);
+    INVARIANT(l->preferred < l->gateways);
+    INVARIANT(l->state != LINK_LIVE || l->window > 0);
+    INVARIANT(l->state == LINK_LIVE || l->ping_ms == 0);
+}

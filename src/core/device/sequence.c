@@ -1,0 +1,172 @@
+#include "core/device/sequence.h"
+
+#include "base/crc32c.h"
+#include "base/invariant.h"
+#include "base/reader.h"
+#include "base/writer.h"
+
+#include <string.h>
+
+/* One copy: magic, version, counter, boot, next, row, zeroes, CRC-32C of all before it. */
+static const char magic[] = "hfseq";
+enum { VERSION = 1, CRC_AT = SEQUENCE_COPY_LEN - 4 };
+
+static void record_encode(const struct sequence_record *record, uint8_t out[SEQUENCE_COPY_LEN])
+{
+    memset(out, 0, SEQUENCE_COPY_LEN);
+    struct writer w = writer_over(out, CRC_AT);
+    write_text(&w, magic);
+    write_u8(&w, VERSION);
+    write_u64(&w, record->counter);
+    write_u32(&w, record->boot);
+    write_u64(&w, record->next);
+    write_u64(&w, record->row);
+    INVARIANT(writer_ok(&w));
+    struct writer crc = writer_over(out + CRC_AT, SEQUENCE_COPY_LEN - CRC_AT);
+    write_u32(&crc, crc32c(0, slice_of(out, CRC_AT)));
+}
+
+static bool record_decode(struct slice copy, struct sequence_record *out)
+{
+    struct reader r = reader_over(copy);
+    struct slice start = read_bytes(&r, sizeof magic - 1);
+    uint8_t version = read_u8(&r);
+    struct sequence_record record = {
+        .counter = read_u64(&r), .boot = read_u32(&r), .next = read_u64(&r), .row = read_u64(&r)};
+    if (!reader_ok(&r) || copy.len != SEQUENCE_COPY_LEN || !slice_is_text(start, magic)
+        || version != VERSION || record.boot == 0 || record.next == 0) {
+        return false;
+    }
+    struct reader crc = reader_over(slice_after(copy, CRC_AT));
+    if (read_u32(&crc) != crc32c(0, slice_of(copy.at, CRC_AT))) {
+        return false;
+    }
+    *out = record;
+    return true;
+}
+
+static bool is_blank(struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (bytes.at[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct slice copy_of(struct slice file, size_t index)
+{
+    struct slice from = slice_after(file, index * SEQUENCE_COPY_STRIDE);
+    from.len = from.len < SEQUENCE_COPY_LEN ? from.len : SEQUENCE_COPY_LEN;
+    return from;
+}
+
+enum sequence_load sequence_load(struct slice file, struct sequence_record *out)
+{
+    struct sequence_record records[2];
+    bool is_valid[2];
+    bool is_empty[2];
+    for (size_t i = 0; i < 2; i++) {
+        struct slice copy = copy_of(file, i);
+        is_valid[i] = record_decode(copy, &records[i]);
+        is_empty[i] = is_blank(copy);
+    }
+    if (is_valid[0] && is_valid[1]) {
+        *out = records[records[1].counter > records[0].counter];
+        return SEQUENCE_FOUND;
+    }
+    if (!is_valid[0] && !is_valid[1]) {
+        return file.len == 0 ? SEQUENCE_FRESH : SEQUENCE_DAMAGED;
+    }
+    size_t good = is_valid[1];
+    struct sequence_record record = records[good];
+    if (!is_empty[1 - good]) {
+        record.boot += record.boot < UINT32_MAX;
+        record.next += SEQUENCE_BLOCK;
+        record.counter++;
+    }
+    *out = record;
+    return SEQUENCE_FOUND;
+}
+
+static void put(struct sequence *s, uint64_t next, struct sequence_store *out)
+{
+    s->counter++;
+    out->record = (struct sequence_record){
+        .counter = s->counter, .boot = s->boot, .next = next, .row = s->row};
+    out->offset = (s->counter - 1) % 2 * SEQUENCE_COPY_STRIDE;
+    record_encode(&out->record, out->bytes);
+}
+
+void sequence_start(struct sequence *s,
+                    const struct sequence_record *last,
+                    struct sequence_store *out)
+{
+    *s = (struct sequence){.boot = 1, .first = 1};
+    if (last != NULL) {
+        INVARIANT(last->boot < UINT32_MAX);
+        s->boot = last->boot + 1;
+        s->first = last->next;
+        s->counter = last->counter;
+        s->row = last->row;
+    }
+    INVARIANT(s->first <= UINT64_MAX - 2 * (uint64_t)SEQUENCE_BLOCK);
+    s->next = s->first;
+    s->reserved = s->first; /* none yet */
+    s->asked = s->first + SEQUENCE_BLOCK;
+    put(s, s->asked, out);
+    (void)promise_holds(PROMISE_FLOOR_MONOTONE,
+                        last == NULL || (s->boot > last->boot && s->asked > last->next));
+    sequence_check(s);
+}
+
+void sequence_stored(struct sequence *s)
+{
+    (void)promise_holds(PROMISE_FLOOR_MONOTONE, s->asked >= s->reserved);
+    s->reserved = s->asked;
+}
+
+bool sequence_wants(struct sequence *s, struct sequence_store *out)
+{
+    bool is_under_way = s->asked != s->reserved;
+    if (s->stopped || is_under_way || s->reserved - s->next >= SEQUENCE_LOW
+        || s->reserved > UINT64_MAX - SEQUENCE_BLOCK) {
+        return false;
+    }
+    s->asked = s->reserved + SEQUENCE_BLOCK;
+    put(s, s->asked, out);
+    return true;
+}
+
+bool sequence_take(struct sequence *s, uint64_t *seq)
+{
+    if (s->stopped || s->next >= s->reserved) {
+        return false;
+    }
+    *seq = s->next++;
+    return true;
+}
+
+void sequence_note_row(struct sequence *s, uint64_t row)
+{
+    if (row > s->row) {
+        s->row = row;
+    }
+}
+
+void sequence_stop(struct sequence *s, struct sequence_store *out)
+{
+    INVARIANT(s->asked == s->reserved);
+    s->stopped = true;
+    put(s, s->next, out);
+}
+
+void sequence_check(const struct sequence *s)
+{
+    INVARIANT(s->boot > 0);
+    INVARIANT(s->first > 0);
+    INVARIANT(s->first <= s->next);
+    INVARIANT(s->next <= s->reserved);
+    INVARIANT(s->reserved <= s->asked);
+}
