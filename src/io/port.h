@@ -258,6 +258,10 @@ enum port_result port_dir_list(struct port *port,
 /* Bytes free for this process on the file system that holds `path`. */
 enum port_result port_dir_room(struct port *port, const char *path, uint64_t *bytes);
 
+/* What waits on standard input, without blocking; *got is 0 where nothing does. PORT_NOT_FOUND at
+ * its end. */
+enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t *got);
+
 /* PORT_CHANGED with `user` after the file, which must exist, was written by anybody. May come once
  * too often. */
 enum port_result port_watch(struct port *port,

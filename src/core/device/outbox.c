@@ -61,7 +61,7 @@ bool outbox_put(
     }
     if (o->count > 0) {
         const struct outbox_entry *last = entry_at(o, o->count - 1);
-        INVARIANT(seq > last->seq);
+        INVARIANT(seq >= last->seq);
         INVARIANT(before >= last->before);
     } else {
         o->head = at;
@@ -122,6 +122,16 @@ bool outbox_send(struct outbox *o, struct outbox_message *out)
         return true;
     }
     return false;
+}
+
+void outbox_not_sent(struct outbox *o, const struct outbox_message *message)
+{
+    struct outbox_entry *entry = find_sent(o, message->packet_id);
+    INVARIANT(entry != NULL);
+    entry->state = OUTBOX_WAITING;
+    entry->is_repetition = message->is_repetition;
+    o->repeated_count -= message->is_repetition;
+    o->sent--;
 }
 
 static void drop_done(struct outbox *o)
@@ -213,7 +223,7 @@ void outbox_check(const struct outbox *o)
     for (uint32_t i = 0; i < o->count; i++) {
         const struct outbox_entry *entry = entry_at(o, i);
         sent += entry->state == OUTBOX_SENT;
-        INVARIANT(entry->seq > seq);
+        INVARIANT(entry->seq >= seq);
         INVARIANT(entry->at + entry->len <= o->bytes_cap);
         INVARIANT(i > 0 || entry->state != OUTBOX_GONE);
         seq = entry->seq;

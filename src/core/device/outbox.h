@@ -13,7 +13,7 @@
 
 #include "base/slice.h"
 
-enum { OUTBOX_STREAM_MAX = 64, OUTBOX_MESSAGE_MAX = 4096 };
+enum { OUTBOX_STREAM_MAX = 64, OUTBOX_MESSAGE_MAX = 4352 };
 
 enum outbox_state { OUTBOX_GONE, OUTBOX_WAITING, OUTBOX_SENT };
 
@@ -46,7 +46,8 @@ void outbox_init(struct outbox *o,
                  uint8_t *bytes,
                  uint32_t bytes_cap);
 
-/* Copies the message in; false where there is no room. `seq` rises; `before` never falls. */
+/* Copies the message in; false where there is no room. `seq` and
+ * `before` never fall. */
 MUST_USE bool outbox_put(
     struct outbox *o, uint64_t seq, uint64_t before, struct slice stream, struct slice payload);
 
@@ -59,6 +60,9 @@ struct outbox_message {
 
 /* The oldest WAITING message becomes SENT under a packet id of its own; false where none waits. */
 bool outbox_send(struct outbox *o, struct outbox_message *out);
+
+/* It did not leave after all (no room in the connection): as if outbox_send had not been called. */
+void outbox_not_sent(struct outbox *o, const struct outbox_message *message);
 
 /* False: no message was sent under this id (a broken or hostile peer). */
 MUST_USE bool outbox_acked(struct outbox *o, uint16_t packet_id);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* One copy: magic, version, counter, boot, next, row, zeroes, CRC-32C of all before it. */
+/* One copy: magic, version, counter, boot, next, row, done, zeroes, CRC-32C of all before it. */
 static const char magic[] = "hfseq";
 enum { VERSION = 1, CRC_AT = SEQUENCE_COPY_LEN - 4 };
 
@@ -21,6 +21,7 @@ static void record_encode(const struct sequence_record *record, uint8_t out[SEQU
     write_u32(&w, record->boot);
     write_u64(&w, record->next);
     write_u64(&w, record->row);
+    write_u64(&w, record->done);
     INVARIANT(writer_ok(&w));
     struct writer crc = writer_over(out + CRC_AT, SEQUENCE_COPY_LEN - CRC_AT);
     write_u32(&crc, crc32c(0, slice_of(out, CRC_AT)));
@@ -31,8 +32,12 @@ static bool record_decode(struct slice copy, struct sequence_record *out)
     struct reader r = reader_over(copy);
     struct slice start = read_bytes(&r, sizeof magic - 1);
     uint8_t version = read_u8(&r);
-    struct sequence_record record = {
-        .counter = read_u64(&r), .boot = read_u32(&r), .next = read_u64(&r), .row = read_u64(&r)};
+    struct sequence_record record = {0};
+    record.counter = read_u64(&r);
+    record.boot = read_u32(&r);
+    record.next = read_u64(&r);
+    record.row = read_u64(&r);
+    record.done = read_u64(&r);
     if (!reader_ok(&r) || copy.len != SEQUENCE_COPY_LEN || !slice_is_text(start, magic)
         || version != VERSION || record.boot == 0 || record.next == 0) {
         return false;
@@ -94,7 +99,7 @@ static void put(struct sequence *s, uint64_t next, struct sequence_store *out)
 {
     s->counter++;
     out->record = (struct sequence_record){
-        .counter = s->counter, .boot = s->boot, .next = next, .row = s->row};
+        .counter = s->counter, .boot = s->boot, .next = next, .row = s->row, .done = s->done};
     out->offset = (s->counter - 1) % 2 * SEQUENCE_COPY_STRIDE;
     record_encode(&out->record, out->bytes);
 }
@@ -110,6 +115,7 @@ void sequence_start(struct sequence *s,
         s->first = last->next;
         s->counter = last->counter;
         s->row = last->row;
+        s->done = last->done;
     }
     INVARIANT(s->first <= UINT64_MAX - 2 * (uint64_t)SEQUENCE_BLOCK);
     s->next = s->first;
@@ -153,6 +159,19 @@ void sequence_note_row(struct sequence *s, uint64_t row)
     if (row > s->row) {
         s->row = row;
     }
+}
+
+void sequence_note_done(struct sequence *s, uint64_t position)
+{
+    if (position > s->done) {
+        s->done = position;
+    }
+}
+
+void sequence_save(struct sequence *s, struct sequence_store *out)
+{
+    INVARIANT(s->asked == s->reserved);
+    put(s, s->reserved, out);
 }
 
 void sequence_stop(struct sequence *s, struct sequence_store *out)

@@ -32,6 +32,7 @@ struct sequence_record {
     uint32_t boot;
     uint64_t next; /* every number from here on is unused */
     uint64_t row;  /* every row of a replayed file below it is in the outbox or beyond */
+    uint64_t done; /* all in the outbox's journal before this position is acknowledged */
 };
 
 /* What is to be written, and where. */
@@ -60,7 +61,7 @@ struct sequence {
     uint64_t reserved; /* durable: numbers below are ours */
     uint64_t asked;    /* reserved, once the record under way is durable; otherwise equal to it */
     uint64_t counter;
-    uint64_t row;
+    uint64_t row, done;
     bool stopped;
 };
 
@@ -80,6 +81,12 @@ MUST_USE bool sequence_take(struct sequence *s, uint64_t *seq);
 
 /* Rows below `row` are safe in the outbox; goes into the next record. */
 void sequence_note_row(struct sequence *s, uint64_t row);
+
+/* All before this position of the outbox's journal is acknowledged; goes into the next record. */
+void sequence_note_done(struct sequence *s, uint64_t position);
+
+/* A record of how things stand, without a new block. Nothing may be under way. */
+void sequence_save(struct sequence *s, struct sequence_store *out);
 
 /* Nothing may be under way. */
 void sequence_stop(struct sequence *s, struct sequence_store *out);

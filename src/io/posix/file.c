@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,4 +304,21 @@ enum port_result port_dir_room(struct port *port, const char *path, uint64_t *by
     }
     *bytes = (uint64_t)about.f_bavail * about.f_frsize;
     return PORT_OK;
+}
+
+enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t *got)
+{
+    (void)port;
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    *got = 0;
+    int count = poll(&ready, 1, 0);
+    if (count == 0 || (count < 0 && errno == EINTR)) {
+        return PORT_OK;
+    }
+    ssize_t len = read(STDIN_FILENO, to, cap);
+    if (len > 0) {
+        *got = (size_t)len;
+        return PORT_OK;
+    }
+    return len == 0 ? PORT_NOT_FOUND : PORT_FAILED;
 }

@@ -296,3 +296,13 @@ enum port_result port_dir_room(struct port *port, const char *path, uint64_t *by
     *bytes = sim_disk_room(port->machine->disk);
     return PORT_OK;
 }
+
+/* Nobody types in a simulation. */
+enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t *got)
+{
+    (void)port;
+    (void)to;
+    (void)cap;
+    *got = 0;
+    return PORT_NOT_FOUND;
+}

@@ -1,0 +1,408 @@
+/*
+ * A device's folder: what is in it, and in which order it gets there. Everything is whole or not
+ * there, and durable before anything is done because of it.
+ */
+#include "codec/pem.h"
+#include "io/read_all.h"
+#include "io/replace.h"
+#include "role/device_inside.h"
+#include "trust/chain.h"
+#include "trust/identity.h"
+#include "trust/trust_list.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOTS_MAX = 4 };
+
+static enum port_result refuse(struct port_why *why, const char *what, enum port_result result)
+{
+    (void)snprintf(why->text, sizeof why->text, "%s", what);
+    return result;
+}
+
+bool device_path(const struct device *d, char out[DEVICE_PATH_MAX], const char *name)
+{
+    int len = snprintf(out, DEVICE_PATH_MAX, "%s/%s", d->state_dir, name);
+    return len > 0 && len < DEVICE_PATH_MAX;
+}
+
+enum port_result device_lock(struct device *d, struct port_why *why)
+{
+    char path[DEVICE_PATH_MAX];
+    if (!device_path(d, path, "lock")) {
+        return refuse(why, "the path of the state folder is too long", PORT_BAD);
+    }
+    enum port_result result = port_dir_make(d->port, d->state_dir);
+    if (result == PORT_OK) {
+        result = port_file_open(d->port, path, PORT_READ | PORT_WRITE | PORT_CREATE | PORT_LOCK,
+                                &d->lock);
+    }
+    if (result != PORT_OK) {
+        (void)snprintf(why->text, sizeof why->text,
+                       result == PORT_BUSY ? "%.200s is in use by another process"
+                                           : "%.200s cannot be written",
+                       d->state_dir);
+    }
+    return result;
+}
+
+/* ---- sequence ---- */
+
+bool device_store_sequence(struct device *d, const struct sequence_store *store)
+{
+    char path[DEVICE_PATH_MAX];
+    struct port_file *file;
+    if (!device_path(d, path, "sequence")) {
+        return false;
+    }
+    if (!d->has_sequence_file) {
+        uint8_t whole[SEQUENCE_FILE_LEN] = {0};
+        memcpy(whole + store->offset, store->bytes, sizeof store->bytes);
+        d->has_sequence_file =
+            port_file_replace(d->port, path, slice_of(whole, sizeof whole)) == PORT_OK;
+        return d->has_sequence_file;
+    }
+    if (port_file_open(d->port, path, PORT_WRITE, &file) != PORT_OK) {
+        return false;
+    }
+    bool stored =
+        port_file_write(file, store->offset, slice_of(store->bytes, sizeof store->bytes)) == PORT_OK
+        && port_file_sync(file) == PORT_OK;
+    port_file_close(file);
+    return stored;
+}
+
+enum port_result device_load_sequence(struct device *d, struct port_why *why)
+{
+    char path[DEVICE_PATH_MAX];
+    uint8_t bytes[SEQUENCE_FILE_LEN];
+    size_t len = 0;
+    struct sequence_record last;
+    struct sequence_store store;
+    if (!device_path(d, path, "sequence")) {
+        return refuse(why, "the path of the state folder is too long", PORT_BAD);
+    }
+    enum port_result result = port_file_read_all(d->port, path, bytes, sizeof bytes, &len);
+    d->has_sequence_file = result == PORT_OK;
+    if (result != PORT_OK && result != PORT_NOT_FOUND) {
+        return refuse(why, "the file `sequence` cannot be read", result);
+    }
+    if (result == PORT_OK && len == 0) {
+        return refuse(why, "the file `sequence` is empty", PORT_FAILED);
+    }
+    switch (sequence_load(slice_of(bytes, len), &last)) {
+    case SEQUENCE_FRESH: sequence_start(&d->sequence, NULL, &store); break;
+    case SEQUENCE_FOUND: sequence_start(&d->sequence, &last, &store); break;
+    case SEQUENCE_DAMAGED:
+        return refuse(
+            why,
+            "both copies in the file `sequence` are damaged: which numbers were used is not "
+            "known, and none may be used twice",
+            PORT_FAILED);
+    }
+    if (!device_store_sequence(d, &store)) {
+        return refuse(why, "the file `sequence` cannot be written", PORT_FAILED);
+    }
+    sequence_stored(&d->sequence);
+    return PORT_OK;
+}
+
+bool device_begin_boot(struct device *d)
+{
+    struct sequence_store store;
+    struct sequence_record last;
+    sequence_stop(&d->sequence, &store);
+    last = store.record;
+    sequence_start(&d->sequence, &last, &store);
+    key_free(d->ephemeral);
+    d->ephemeral = NULL;
+    if (!device_store_sequence(d, &store) || key_make(KEY_P256, &d->ephemeral) != KEY_OK) {
+        device_fail(d, "a new boot", "cannot be stored, or no key made for it");
+        return false;
+    }
+    sequence_stored(&d->sequence);
+    d->ephemeral_public = key_public_of(d->ephemeral);
+    d->is_boot_recorded = false;
+    return true;
+}
+
+/* ---- keys and certificates ---- */
+
+/* The first certificate of a PEM file, DER at `der`. */
+static bool first_certificate(struct slice pem, uint8_t *der, size_t cap, struct slice *out)
+{
+    struct slice rest = pem;
+    struct slice label;
+    struct slice bytes;
+    struct writer w = writer_over(der, cap);
+    while (pem_next(&rest, &label, &w, &bytes) == PEM_OK) {
+        if (slice_is_text(label, "CERTIFICATE")) {
+            *out = bytes;
+            return true;
+        }
+        writer_reset(&w);
+    }
+    return false;
+}
+
+enum port_result device_load_idevid(struct device *d, struct port_why *why)
+{
+    uint8_t pem[DEVICE_PEM_MAX];
+    uint8_t der[DEVICE_PEM_MAX];
+    size_t len = 0;
+    struct slice bytes;
+    struct x509 certificate;
+    struct fault fault = {0};
+    enum port_result result = port_file_read_all(d->port, d->idevid_path, pem, sizeof pem, &len);
+    if (result != PORT_OK || !first_certificate(slice_of(pem, len), der, sizeof der, &bytes)
+        || x509_parse(bytes, &certificate, &fault) != X509_OK) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%.110s is no certificate that can be read%s%.80s", d->idevid_path,
+                       fault.clause != NULL ? ": " : "", fault.clause != NULL ? fault.clause : "");
+        return result == PORT_OK ? PORT_BAD : result;
+    }
+    d->id = identity_of_hardware(certificate.spki);
+    struct writer w = writer_over(d->id_text, sizeof d->id_text - 1);
+    device_id_write_text(&w, &d->id);
+    struct slice serial = certificate.subject_serial_number;
+    d->serial_len = serial.len < sizeof d->serial ? serial.len : sizeof d->serial;
+    if (d->serial_len > 0) {
+        memcpy(d->serial, serial.at, d->serial_len);
+    }
+    return PORT_OK;
+}
+
+static enum port_result read_key(struct device *d, const char *name, struct key_private **out)
+{
+    char path[DEVICE_PATH_MAX];
+    uint8_t pem[DEVICE_PEM_MAX];
+    size_t len = 0;
+    if (!device_path(d, path, name)) {
+        return PORT_BAD;
+    }
+    enum port_result result = port_file_read_all(d->port, path, pem, sizeof pem, &len);
+    if (result == PORT_OK && key_from_pem(slice_of(pem, len), out) != KEY_OK) {
+        result = PORT_BAD;
+    }
+    wipe(pem, sizeof pem);
+    return result;
+}
+
+static bool is_key_of(const struct key_private *key, const struct x509 *certificate)
+{
+    struct key_public own = key_public_of(key);
+    return slice_equal(slice_of(own.bytes, own.len), certificate->public_key);
+}
+
+/* identity.pem holds key and certificate, so that the two can only change together. */
+static bool load_identity(struct device *d, struct x509 *certificate, struct port_why *why)
+{
+    char path[DEVICE_PATH_MAX];
+    uint8_t pem[DEVICE_PEM_MAX];
+    size_t len = 0;
+    struct slice bytes;
+    struct fault fault = {0};
+    struct writer w = writer_over(d->certificate, sizeof d->certificate);
+    enum port_result result = device_path(d, path, "identity.pem")
+                                  ? port_file_read_all(d->port, path, pem, sizeof pem, &len)
+                                  : PORT_BAD;
+    if (result == PORT_NOT_FOUND) {
+        return true;
+    }
+    bool is_good = result == PORT_OK && read_key(d, "identity.pem", &d->key) == PORT_OK
+                   && first_certificate(slice_of(pem, len), w.at, w.cap, &bytes)
+                   && x509_parse(bytes, certificate, &fault) == X509_OK
+                   && is_key_of(d->key, certificate);
+    wipe(pem, sizeof pem);
+    if (!is_good) {
+        (void)refuse(why, "identity.pem is damaged: remove it to enrol anew", PORT_BAD);
+        return false;
+    }
+    d->certificate_len = bytes.len;
+    memmove(d->certificate, bytes.at, bytes.len);
+    return x509_parse(slice_of(d->certificate, bytes.len), certificate, &fault) == X509_OK;
+}
+
+bool device_load_keys(struct device *d, struct x509 *certificate, struct port_why *why)
+{
+    char path[DEVICE_PATH_MAX];
+    if (!load_identity(d, certificate, why)) {
+        return false;
+    }
+    enum port_result result = read_key(d, "next.key", &d->next_key);
+    if (result != PORT_OK && result != PORT_NOT_FOUND && result != PORT_BAD) {
+        (void)refuse(why, "next.key cannot be read", result);
+        return false;
+    }
+    bool is_spent = d->next_key != NULL && d->key != NULL && is_key_of(d->next_key, certificate);
+    if (is_spent
+        || result == PORT_BAD) { /* cut after the identity was stored, or nobody has heard of it */
+        key_free(d->next_key);
+        d->next_key = NULL;
+        (void)(device_path(d, path, "next.key") && port_unlink(d->port, path) == PORT_OK);
+    }
+    return true;
+}
+
+bool device_make_next_key(struct device *d)
+{
+    char path[DEVICE_PATH_MAX];
+    uint8_t pem[DEVICE_PEM_MAX];
+    struct writer w = writer_over(pem, sizeof pem);
+    key_free(d->next_key);
+    d->next_key = NULL;
+    bool stored = key_make(KEY_P256, &d->next_key) == KEY_OK
+                  && key_to_pem(d->next_key, &w) == KEY_OK && device_path(d, path, "next.key")
+                  && port_file_replace(d->port, path, writer_slice(&w)) == PORT_OK;
+    wipe(pem, sizeof pem);
+    return stored;
+}
+
+bool device_store_identity(struct device *d)
+{
+    char path[DEVICE_PATH_MAX];
+    uint8_t pem[DEVICE_PEM_MAX];
+    struct writer w = writer_over(pem, sizeof pem);
+    bool stored = d->next_key != NULL && key_to_pem(d->next_key, &w) == KEY_OK;
+    pem_write(&w, "CERTIFICATE", slice_of(d->issued, d->issued_len));
+    stored = stored && writer_ok(&w) && device_path(d, path, "identity.pem")
+             && port_file_replace(d->port, path, writer_slice(&w)) == PORT_OK;
+    wipe(pem, sizeof pem);
+    if (!stored) {
+        return false;
+    }
+    key_free(d->key);
+    d->key = d->next_key;
+    d->next_key = NULL;
+    memcpy(d->certificate, d->issued, d->issued_len);
+    d->certificate_len = d->issued_len;
+    (void)(device_path(d, path, "next.key") && port_unlink(d->port, path) == PORT_OK);
+    return true;
+}
+
+enum port_result device_tls(struct device *d,
+                            bool as_idevid,
+                            struct port_tls **out,
+                            struct port_why *why)
+{
+    uint8_t certificate[DEVICE_PEM_MAX];
+    uint8_t key[DEVICE_PEM_MAX];
+    uint8_t root[DEVICE_PEM_MAX];
+    struct writer cw = writer_over(certificate, sizeof certificate);
+    struct writer kw = writer_over(key, sizeof key);
+    size_t root_len = 0;
+    enum port_result result =
+        port_file_read_all(d->port, d->root_path, root, sizeof root, &root_len);
+    if (result == PORT_OK && as_idevid) {
+        result = port_file_read_all(d->port, d->idevid_path, cw.at, cw.cap, &cw.len);
+        if (result == PORT_OK) {
+            result = port_file_read_all(d->port, d->idevid_key_path, kw.at, kw.cap, &kw.len);
+        }
+    } else if (result == PORT_OK) {
+        pem_write(&cw, "CERTIFICATE", slice_of(d->certificate, d->certificate_len));
+        result = key_to_pem(d->key, &kw) == KEY_OK ? PORT_OK : PORT_FAILED;
+    }
+    if (result == PORT_OK) {
+        struct port_tls_config config = {
+            .certificate_pem = writer_slice(&cw),
+            .key_pem = writer_slice(&kw),
+            .anchors = {{.pem = slice_of(root, root_len)}},
+            .anchors_count = 1,
+        };
+        result = port_tls_make(d->port, &config, out, why);
+    } else {
+        (void)refuse(why, "the root, the IDevID or its key cannot be read", result);
+    }
+    wipe(key, sizeof key);
+    return result;
+}
+
+/* ---- trust list ---- */
+
+static size_t load_roots(struct device *d, uint8_t *der, size_t cap, struct x509 roots[ROOTS_MAX])
+{
+    uint8_t pem[DEVICE_PEM_MAX];
+    size_t len = 0;
+    size_t count = 0;
+    if (port_file_read_all(d->port, d->root_path, pem, sizeof pem, &len) != PORT_OK) {
+        return 0;
+    }
+    struct slice rest = slice_of(pem, len);
+    struct slice label;
+    struct slice bytes;
+    struct writer w = writer_over(der, cap);
+    while (count < ROOTS_MAX && pem_next(&rest, &label, &w, &bytes) == PEM_OK) {
+        if (slice_is_text(label, "CERTIFICATE")
+            && x509_parse(bytes, &roots[count], NULL) == X509_OK) {
+            count++;
+        }
+    }
+    return count;
+}
+
+bool device_take_trust(struct device *d, struct slice list, bool is_stored)
+{
+    uint8_t der[DEVICE_PEM_MAX];
+    struct x509 roots[ROOTS_MAX];
+    struct trust_list trust;
+    struct fault fault = {0};
+    enum time_quality quality;
+    int64_t wall_ms = port_wall_ms(d->port, &quality);
+    struct chain_anchors anchors = {.list = roots, .count = load_roots(d, der, sizeof der, roots)};
+    enum trust_list_result result = trust_list_verify(
+        list, &anchors, is_stored || quality == TIME_UNKNOWN, wall_ms, &trust, &fault);
+    if (result != TRUST_LIST_OK) {
+        device_say(d, "the trust list is refused: %s", fault.clause != NULL ? fault.clause : "?");
+        return false;
+    }
+    if (d->has_trust && trust.number < d->trust_number) {
+        device_say(d, "the trust list is refused: its number went back");
+        return false;
+    }
+    struct key_public key;
+    if (trust.ingest_keys_count == 0
+        || key_public_from_bytes(KEY_P256, trust.ingest_keys[0], &key) != KEY_OK) {
+        device_say(d, "the trust list is refused: its ingest key is no key");
+        return false;
+    }
+    if (!is_stored && !device_store_trust(d, list)) {
+        return false;
+    }
+    bool is_other = !d->has_trust || memcmp(&key, &d->ingest_key, sizeof key) != 0;
+    d->trust_number = trust.number;
+    if (is_other && d->has_trust && !device_begin_boot(d)) {
+        return false;
+    }
+    if (is_other) {
+        d->has_trust = true;
+        d->ingest_key = key;
+        seal_ingest_key_id(&key, d->ingest_key_id);
+        if (seal_mac_key(d->ephemeral, &key, &d->id, d->sequence.boot, &d->mac_key) != KEY_OK) {
+            device_fail(d, "key agreement", "the cryptographic library failed");
+            return false;
+        }
+        device_identity_changed(d);
+    }
+    return true;
+}
+
+bool device_store_trust(struct device *d, struct slice list)
+{
+    char path[DEVICE_PATH_MAX];
+    if (!device_path(d, path, "trust.cbor") || port_file_replace(d->port, path, list) != PORT_OK) {
+        device_fail(d, "trust.cbor", "cannot be written");
+        return false;
+    }
+    return true;
+}
+
+bool device_load_trust(struct device *d)
+{
+    static uint8_t bytes[DEVICE_TRUST_MAX]; /* one thread, used at start only */
+    char path[DEVICE_PATH_MAX];
+    size_t len = 0;
+    return device_path(d, path, "trust.cbor")
+           && port_file_read_all(d->port, path, bytes, sizeof bytes, &len) == PORT_OK
+           && device_take_trust(d, slice_of(bytes, len), true);
+}

@@ -1,0 +1,166 @@
+/* What the files device*.c share. Not for anybody else. */
+#ifndef ROLE_DEVICE_INSIDE_H
+#define ROLE_DEVICE_INSIDE_H
+
+#include "codec/message.h"
+#include "codec/x509.h"
+#include "core/device/enroll.h"
+#include "core/device/link.h"
+#include "core/device/outbox.h"
+#include "core/device/seal.h"
+#include "core/device/sequence.h"
+#include "io/bus.h"
+#include "io/port.h"
+#include "role/device.h"
+#include "role/http_client.h"
+#include "role/source.h"
+
+enum {
+    DEVICE_PATH_MAX = 512,
+    DEVICE_TEXT_MAX = 256,
+    DEVICE_PEM_MAX = 4096,
+    DEVICE_CERT_MAX = 2048, /* bytes of a certificate of ours */
+    DEVICE_TRUST_MAX = 32768,
+    DEVICE_DONE_EVERY = 256 /* acknowledgements between two records of how far we are */
+};
+
+enum device_job { DEVICE_NO_JOB, DEVICE_ENROLS, DEVICE_FETCHES_TRUST };
+
+struct device {
+    struct port *port;
+    struct device_config config;
+    char state_dir[DEVICE_PATH_MAX];
+    char idevid_path[DEVICE_PATH_MAX], idevid_key_path[DEVICE_PATH_MAX], root_path[DEVICE_PATH_MAX];
+    char devices_address[DEVICE_TEXT_MAX],
+        devices_host[DEVICE_TEXT_MAX]; /* "localhost:9443", "localhost" */
+    char stream[MESSAGE_STREAM_MAX + 1];
+    char log_name[DEVICE_TEXT_MAX];
+    char agent[MESSAGE_AGENT_MAX + 1];
+    char why[DEVICE_TEXT_MAX];
+    bool is_stopping, is_over;
+
+    struct device_id id;
+    char id_text[DEVICE_ID_TEXT_LEN + 1];
+    uint8_t serial[64]; /* of the IDevID's subject */
+    size_t serial_len;
+
+    struct port_file *lock;
+    struct port_wake *wake;
+    uint8_t wake_tag, conn_tag, reader_tag; /* users of our handles: their addresses */
+
+    struct sequence sequence;
+    bool has_sequence_file;
+    struct key_private *ephemeral; /* of this boot */
+    struct key_public ephemeral_public;
+
+    /* identity: the operational key and certificate in use, and the key that is being enrolled */
+    struct key_private *key, *next_key;
+    uint8_t certificate[DEVICE_CERT_MAX];
+    size_t certificate_len;
+    uint8_t issued[DEVICE_CERT_MAX]; /* from the last answer, not yet stored */
+    size_t issued_len;
+    struct enroll enroll;
+
+    /* the trust list in use; its ingest key stays that of the boot: another one begins a new boot
+     */
+    bool has_trust;
+    uint64_t trust_number;
+    struct key_public ingest_key;
+    uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
+    struct mac_key mac_key;
+    bool is_boot_recorded; /* the outbox holds this boot's description before its first message */
+    uint64_t trust_due_ms;
+    uint32_t trust_attempts;
+
+    /* one conversation with the device services at a time */
+    enum device_job job;
+    struct http_client *http;
+    struct port_tls *http_tls;
+
+    /* the session */
+    struct link link;
+    bool is_linked; /* link was started */
+    struct port_conn *conn;
+    struct port_tls *tls;
+    uint8_t exporter[PORT_EXPORTER_LEN];
+
+    /* what waits */
+    struct outbox outbox;
+    struct outbox_entry *entries;
+    uint8_t *outbox_bytes;
+    struct bus_writer *bus;
+    struct bus_reader *reader;
+    bus_position read_to; /* the reader stands here */
+    bus_position done;    /* all before it is acknowledged */
+    uint32_t acks_unsaved;
+    uint64_t full_until_ms; /* the journal had no room: try again then */
+
+    struct source *source;
+    bool source_ended, has_sample;
+    struct source_sample sample;
+    uint64_t queued;
+};
+
+/* ---- device.c ---- */
+void device_fail(struct device *d,
+                 const char *what,
+                 const char *why); /* our storage or machine: it is over */
+void device_say(const struct device *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void device_feed_enroll(struct device *d, const struct enroll_event *ev);
+void device_feed_link(struct device *d, const struct link_event *ev);
+void device_identity_changed(struct device *d);
+
+/* ---- device_files.c ---- */
+bool device_path(const struct device *d, char out[DEVICE_PATH_MAX], const char *name);
+enum port_result device_lock(struct device *d, struct port_why *why);
+bool device_begin_boot(struct device *d); /* a new one, while we run */
+enum port_result device_load_sequence(struct device *d, struct port_why *why); /* and raises boot */
+bool device_store_sequence(struct device *d, const struct sequence_store *store);
+enum port_result device_load_idevid(struct device *d, struct port_why *why);
+/* Reads identity.pem and next.key where they are; false with `why` where what is there is unusable.
+ */
+bool device_load_keys(struct device *d, struct x509 *certificate, struct port_why *why);
+bool device_make_next_key(struct device *d);
+bool device_store_identity(struct device *d);
+bool device_load_trust(struct device *d);
+bool device_store_trust(struct device *d, struct slice list);
+bool device_take_trust(struct device *d, struct slice list, bool is_stored); /* verifies it first */
+/* TLS as this device towards our servers: with the operational certificate, or with the IDevID. */
+enum port_result device_tls(struct device *d,
+                            bool as_idevid,
+                            struct port_tls **out,
+                            struct port_why *why);
+
+/* ---- device_enroll.c ---- */
+void device_ask(struct device *d, bool is_renewal);
+void device_fetch_trust(struct device *d);
+bool device_http_event(struct device *d, const struct port_event *ev);
+void device_end_job(struct device *d);
+
+/* ---- device_link.c ---- */
+void device_dial(struct device *d, uint32_t gateway);
+void device_perform_link(struct device *d, const struct link_effect *effect);
+bool device_conn_event(struct device *d, const struct port_event *ev);
+void device_publish(struct device *d);
+
+/* What a hello says of a boot, as the outbox keeps it until it is certain that the gateway has it.
+ */
+struct device_boot {
+    uint32_t boot;
+    uint64_t first;
+    uint8_t ephemeral[MESSAGE_POINT_LEN];
+    uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
+};
+
+/* ---- device_outbox.c ---- */
+bool device_boot_decode(struct slice body, uint64_t first, struct device_boot *out);
+enum port_result device_open_outbox(struct device *d, struct port_why *why);
+void device_close_outbox(struct device *d);
+void device_read_journal(struct device *d); /* durable messages into the window */
+void device_sample(struct device *d);       /* what the source has, into the outbox */
+void device_note_acked(struct device *d);
+bool device_bus_event(struct device *d, const struct port_event *ev);
+void device_flush(struct device *d);
+
+#endif
