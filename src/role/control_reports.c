@@ -154,7 +154,7 @@ static void reckon_lag(struct control *c)
         if (line.kind == METRICS_SAMPLE
             && slice_is_text(line.name, "holdfast_ingest_lag_seconds_bucket")
             && metrics_label_find(line.labels, "le", &bound)) {
-            v->lag_bounds[count] = INFINITY;
+            v->lag_bounds[count] = (double)INFINITY;
             struct json_reader number = json_reader_over(bound);
             double value = json_read_double(&number);
             if (json_reader_done(&number)) {
