@@ -429,15 +429,14 @@ def test_kill(d):
                 if len(acked) > 100 + 37 * round_number:
                     enough.set()
 
-        reader = threading.Thread(target=read)
+        reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
             while not enough.is_set() and count < 60000:
                 count += 1
-                while count - len(acked) > 60:
+                while count - len(acked) > 60 and not enough.is_set():
+                    check(reader.is_alive(), "acknowledgements have stopped")
                     enough.wait(0.001)
-                    if enough.is_set():
-                        break
                 client.publish(f"r{round_number}-{count}", count)
         except (ConnectionError, ssl.SSLError):
             pass
@@ -472,10 +471,12 @@ def test_full_spool(d):
     def write():
         for i in range(1, total + 1):
             while i - len(acked) > 60:
+                if not threads[0].is_alive():
+                    return
                 time.sleep(0.005)
             client.publish(f"f{i}-" + big, i)
 
-    threads = [threading.Thread(target=read), threading.Thread(target=write)]
+    threads = [threading.Thread(target=t, daemon=True) for t in (read, write)]
     for t in threads:
         t.start()
     g.wait_metric("holdfast_gateway_stalls_total", 2)
