@@ -1,8 +1,9 @@
 /*
- * What ingest and its store do a second, beside what SQLite itself does with ready-made chunks on the same disk
- * in the same run. Prints one JSON object.
+ * What ingest and its store do a second, beside what SQLite itself does with ready-made chunks on
+ * the same disk in the same run. Prints one JSON object.
  *
- *   bench_ingest [DIR [MESSAGES]]     DIR: on the disk to measure, default "."; default 200,000 messages
+ *   bench_ingest [DIR [MESSAGES [PART]]]     DIR: on the disk to measure, default "."; default
+ * 200,000 messages; PART: one of floor append messages queries block received
  */
 #include "base/invariant.h"
 #include "base/rng.h"
@@ -37,6 +38,14 @@ static double now_s(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* What this process itself used: steadier than the clock where the machine is shared. */
+static double cpu_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
@@ -110,8 +119,9 @@ static void fill_spool(struct until_durable *u, const struct craft_site *site, s
 {
     static struct craft_device devices[DEVICES];
     static uint8_t bytes[CRAFT_RECORD_MAX];
-    static const char *const names[VALUES]
-        = {"temperature", "pressure", "current", "voltage", "flow", "vibration/x", "vibration/y", "load"};
+    static const char *const names[VALUES] = {"temperature", "pressure", "current",
+                                              "voltage",     "flow",     "vibration/x",
+                                              "vibration/y", "load"};
     struct writer w = writer_over(bytes, sizeof bytes);
     struct rng rng = rng_from_seed(1);
     for (uint32_t i = 0; i < DEVICES; i++) {
@@ -125,8 +135,8 @@ static void fill_spool(struct until_durable *u, const struct craft_site *site, s
     for (size_t m = 0; m < messages; m++) {
         struct craft_value values[VALUES];
         for (size_t v = 0; v < VALUES; v++) {
-            values[v] = (struct craft_value){
-                names[v], site->now_ms + (int64_t)(m / DEVICES) * 1000, sensor(&rng, m / DEVICES, v)};
+            values[v] = (struct craft_value){names[v], site->now_ms + (int64_t)(m / DEVICES) * 1000,
+                                             sensor(&rng, m / DEVICES, v)};
         }
         craft_telemetry(site, &devices[m % DEVICES], 1 + m / DEVICES, "env", values, VALUES, &w);
         publish(u, &w);
@@ -158,14 +168,17 @@ static void bench_messages(size_t messages)
     writer_reset(&pem);
     INVARIANT(key_to_pem(site.ingest, &pem) == KEY_OK);
     put_file("pki/ingest.key", writer_slice(&pem));
-    INVARIANT(bus_writer_open(u.port, in_dir("gateway/gw-1/spool"), &limits, &u.writer, &why) == BUS_OK);
+    INVARIANT(bus_writer_open(u.port, in_dir("gateway/gw-1/spool"), &limits, &u.writer, &why)
+              == BUS_OK);
     fill_spool(&u, &site, messages);
     struct ingest_config config = {.data_dir = dir};
     struct ingest *in = ingest_open(u.port, &config, &why);
     INVARIANT(in != NULL);
     double began = now_s();
+    double cpu_began = cpu_s();
     ingest_drain(in);
     double took = now_s() - began;
+    figure("cpu_us_per_message", (cpu_s() - cpu_began) * 1e6 / (double)messages, ",");
     INVARIANT(in->counts.points == messages * VALUES);
     figure("messages_per_s", (double)messages / took, ",");
     figure("points_per_s_by_messages", (double)messages * VALUES / took, ",");
@@ -205,8 +218,8 @@ static void bench_append(size_t per_series, const char *name)
     rounds = rounds > 40 ? 40 : rounds;
     for (size_t s = 0; s < SERIES; s++) {
         for (size_t i = 0; i < 4096; i++) {
-            points[s][i] = (struct point){
-                (int64_t)i * 1000 + INT64_C(1795000000000), sensor(&rng, i, s), TIME_SYNCED, PROVENANCE_DEVICE};
+            points[s][i] = (struct point){(int64_t)i * 1000 + INT64_C(1795000000000),
+                                          sensor(&rng, i, s), TIME_SYNCED, PROVENANCE_DEVICE};
         }
     }
     double began = now_s();
@@ -214,7 +227,8 @@ static void bench_append(size_t per_series, const char *name)
         INVARIANT(store_begin(st) == STORE_OK);
         for (size_t s = 0; s < SERIES; s++) {
             size_t repeated;
-            INVARIANT(store_append(st, ids[s], &points[s][r * per_series], per_series, &repeated) == STORE_OK);
+            INVARIANT(store_append(st, ids[s], &points[s][r * per_series], per_series, &repeated)
+                      == STORE_OK);
         }
         INVARIANT(store_commit(st, &change) == STORE_OK);
     }
@@ -240,10 +254,8 @@ static void bench_queries(void)
     INVARIANT(store_series_ensure(st, &device, "s", "t", "", &id, NULL) == STORE_OK);
     for (size_t day = 0; day < 3; day++) {
         for (size_t i = 0; i < DAY_S; i++) {
-            points[i] = (struct point){from + (int64_t)(day * DAY_S + i) * 1000,
-                                       sensor(&rng, i, 1),
-                                       TIME_SYNCED,
-                                       PROVENANCE_DEVICE};
+            points[i] = (struct point){from + (int64_t)(day * DAY_S + i) * 1000, sensor(&rng, i, 1),
+                                       TIME_SYNCED, PROVENANCE_DEVICE};
         }
         INVARIANT(store_append(st, id, points, DAY_S, &repeated) == STORE_OK);
     }
@@ -253,12 +265,16 @@ static void bench_queries(void)
     for (unsigned i = 0; i < REPEATS; i++) {
         struct store_points_at at = {0};
         double began = now_s();
-        INVARIANT(store_points(st, id, from + DAY_S * INT64_C(1000), from + 2 * DAY_S * INT64_C(1000), &at, points, DAY_S, &count) == STORE_OK);
+        INVARIANT(store_points(st, id, from + DAY_S * INT64_C(1000),
+                               from + 2 * DAY_S * INT64_C(1000), &at, points, DAY_S, &count)
+                  == STORE_OK);
         double took = now_s() - began;
         best_range = took < best_range ? took : best_range;
         INVARIANT(count == DAY_S);
         began = now_s();
-        INVARIANT(store_buckets(st, id, from + DAY_S * INT64_C(1000), from + 2 * DAY_S * INT64_C(1000), buckets, COUNT_OF(buckets)) == STORE_OK);
+        INVARIANT(store_buckets(st, id, from + DAY_S * INT64_C(1000),
+                                from + 2 * DAY_S * INT64_C(1000), buckets, COUNT_OF(buckets))
+                  == STORE_OK);
         took = now_s() - began;
         best_buckets = took < best_buckets ? took : best_buckets;
     }
@@ -288,9 +304,13 @@ static void bench_floor(unsigned per_commit, const char *name)
     }
     (void)unlink(in_dir("floor.db"));
     INVARIANT(sqlite3_open(in_dir("floor.db"), &db) == SQLITE_OK);
-    run_sql(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                "CREATE TABLE chunk(id INTEGER PRIMARY KEY, series INTEGER, from_ms INTEGER, block BLOB)");
-    INVARIANT(sqlite3_prepare_v2(db, "INSERT INTO chunk(series, from_ms, block) VALUES(?1, ?2, ?3)", -1, &insert, NULL) == SQLITE_OK);
+    run_sql(
+        db,
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+        "CREATE TABLE chunk(id INTEGER PRIMARY KEY, series INTEGER, from_ms INTEGER, block BLOB)");
+    INVARIANT(sqlite3_prepare_v2(db, "INSERT INTO chunk(series, from_ms, block) VALUES(?1, ?2, ?3)",
+                                 -1, &insert, NULL)
+              == SQLITE_OK);
     unsigned done = 0;
     double began = now_s();
     double took = 0;
@@ -321,21 +341,23 @@ static void bench_block(void)
     struct rng rng = rng_from_seed(5);
     size_t count;
     for (size_t i = 0; i < COUNT_OF(points); i++) {
-        points[i] = (struct point){(int64_t)i * 1000, sensor(&rng, i, 2), TIME_SYNCED, PROVENANCE_DEVICE};
+        points[i] =
+            (struct point){(int64_t)i * 1000, sensor(&rng, i, 2), TIME_SYNCED, PROVENANCE_DEVICE};
     }
     struct writer w = writer_over(bytes, sizeof bytes);
     unsigned rounds = 4000;
-    double began = now_s();
+    double began = cpu_s();
     for (unsigned i = 0; i < rounds; i++) {
         writer_reset(&w);
         INVARIANT(ts_block_encode(points, COUNT_OF(points), &w) == TS_BLOCK_OK);
     }
-    figure("block_encode_ns_per_point", (now_s() - began) * 1e9 / rounds / 512, ",");
-    began = now_s();
+    figure("block_encode_ns_per_point", (cpu_s() - began) * 1e9 / rounds / 512, ",");
+    began = cpu_s();
     for (unsigned i = 0; i < rounds; i++) {
-        INVARIANT(ts_block_decode(writer_slice(&w), points, COUNT_OF(points), &count) == TS_BLOCK_OK);
+        INVARIANT(ts_block_decode(writer_slice(&w), points, COUNT_OF(points), &count)
+                  == TS_BLOCK_OK);
     }
-    figure("block_decode_ns_per_point", (now_s() - began) * 1e9 / rounds / 512, ",");
+    figure("block_decode_ns_per_point", (cpu_s() - began) * 1e9 / rounds / 512, ",");
     figure("block_bytes_per_point", (double)w.len / 512, ",");
 }
 
@@ -359,22 +381,33 @@ static void bench_received(void)
         }
         INVARIANT(table_put(&table, ids[i].bytes, i));
     }
+    for (uint32_t i = SETS - 1; i > 0; i--) { /* the ids come in any order, as messages do */
+        uint32_t k = (uint32_t)rng_below(&rng, i + 1);
+        struct device_id swap = ids[i];
+        ids[i] = ids[k];
+        ids[k] = swap;
+    }
     struct received_losses losses;
     unsigned long is_new = 0;
     uint32_t checks = 4 * SETS;
-    double began = now_s();
+    double began = cpu_s();
     for (uint32_t i = 0; i < checks; i++) {
         uint32_t index = 0;
-        INVARIANT(table_find(&table, ids[rng_below(&rng, SETS)].bytes, &index));
+        INVARIANT(table_find(&table, ids[i % SETS].bytes, &index));
         struct received *r = &sets[index];
         is_new += received_offer(r, &pool, r->next + (i % 16 == 0), 1, &losses) == RECEIVED_NEW;
     }
-    figure("received_ns_per_check_1m_devices", (now_s() - began) * 1e9 / checks, ",");
-    figure("received_bytes_per_device", (double)sizeof *sets, "");
+    figure("received_ns_per_check_1m_devices", (cpu_s() - began) * 1e9 / checks, ",");
+    figure("received_bytes_per_device", (double)sizeof *sets, ",");
     INVARIANT(is_new == checks);
     free(sets);
     free(slots);
     free(ids);
+}
+
+static bool wants(const char *part, const char *name)
+{
+    return part == NULL || strcmp(part, name) == 0;
 }
 
 int main(int argc, char **argv)
@@ -383,16 +416,30 @@ int main(int argc, char **argv)
     size_t messages = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 200000;
     (void)snprintf(dir, sizeof dir, "%s/bench-ingest-XXXXXX", base);
     INVARIANT(mkdtemp(dir) != NULL);
+    const char *part = argc > 3 ? argv[3] : NULL;
     (void)printf("{\n");
-    bench_floor(16, "floor_points_per_s_16_chunks");
-    bench_floor(256, "floor_points_per_s_256_chunks");
-    bench_append(16, "append_points_per_s_16_a_series");
-    bench_append(64, "append_points_per_s_64_a_series");
-    bench_append(512, "append_points_per_s_512_a_series");
-    bench_messages(messages);
-    bench_queries();
-    bench_block();
-    bench_received();
+    if (wants(part, "floor")) {
+        bench_floor(16, "floor_points_per_s_16_chunks");
+        bench_floor(256, "floor_points_per_s_256_chunks");
+    }
+    if (wants(part, "append")) {
+        bench_append(16, "append_points_per_s_16_a_series");
+        bench_append(64, "append_points_per_s_64_a_series");
+        bench_append(512, "append_points_per_s_512_a_series");
+    }
+    if (wants(part, "messages")) {
+        bench_messages(messages);
+    }
+    if (wants(part, "queries")) {
+        bench_queries();
+    }
+    if (wants(part, "block")) {
+        bench_block();
+    }
+    if (wants(part, "received")) {
+        bench_received();
+    }
+    figure("messages_sent", (double)messages, "");
     (void)printf("}\n");
     char command[600];
     (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
