@@ -36,10 +36,11 @@ export async function run(test, stage, upFile) {
       await page.waitForSelector(".lens");
       expect(new URL(page.url()).search === "" && new URL(page.url()).pathname === "/", `the address is ${page.url()}`);
       const cookies = await context.cookies();
-      expect(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === "Strict", JSON.stringify(cookies.map(({ value: _, ...c }) => c)));
+      expect(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite !== "None", JSON.stringify(cookies.map(({ value: _, ...c }) => c)));
       await context.clearCookies();
       await page.goto(link);
-      await page.waitForSelector("#token");
+      await page.waitForSelector(".problem");
+      expect(((await page.textContent(".problem")) ?? "").includes("used before"), "a used link is not explained");
     }));
 
   await test("platform: the page comes with the policy of the design", async () => {

@@ -53,6 +53,9 @@ export const texts = {
 
   "login.title": "Anmelden",
   "login.text": "Holdfast hat kein Standardkennwort. Ein Anmeldelink gilt einmal, zehn Minuten lang.",
+  "login.failed": "Dieser Anmeldelink gilt nicht",
+  "login.failed.why": "Er wurde schon benutzt oder ist älter als zehn Minuten. Niemand wurde angemeldet.",
+  "login.failed.do": "Einen neuen machen oder den neuesten unten einfügen.",
   "login.token": "Anmeldecode oder der ganze Link",
   "login.go": "Anmelden",
   "login.where": "Die Demo gibt den Link beim Start aus und behält den neuesten in ihrem Ordner:",

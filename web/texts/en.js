@@ -52,6 +52,9 @@ export const texts = {
 
   "login.title": "Sign in",
   "login.text": "Holdfast has no default password. A login link works once, for ten minutes.",
+  "login.failed": "This login link does not work",
+  "login.failed.why": "It was used before, or is older than ten minutes. Nobody was signed in.",
+  "login.failed.do": "Make a new one, or paste the newest below.",
   "login.token": "Login code, or the whole link",
   "login.go": "Sign in",
   "login.where": "The demo prints the link when it starts and keeps the latest in its folder:",

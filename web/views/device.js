@@ -24,29 +24,37 @@ export function deviceView({ update, remember, live }, name, search) {
   let isAllEntries = false;
   let isCopied = false;
   const device = new Resource((signal) => get(`/devices/${encodeURIComponent(name)}`, undefined, signal), () => {
+    if (device.problem?.status === 404) device.stop();
+    if (device.data && end === null) follow();
     if (device.data && !isChosen) range = clock.now() - beginning(device.data) > 40 * 24 * hour * 1000 ? 30 * 24 * hour : 0;
     update();
   });
   const letters = new Resource((signal) => get("/deadletters", { device: name, limit: 20 }, signal), update);
+  /** @type {ReturnType<typeof telemetry> | null} */ let measured = null;
+  /** @type {(() => void) | null} */ let end = null;
   device.keep(refetchMs);
-  letters.keep(3 * refetchMs);
-  const measured = telemetry(name, update, remember, search);
-  const end = openEvents({ device: name }, {
-    device(row) {
-      if (!device.data || row.name !== name) return;
-      if (device.data.state !== row.state) {
-        announce(t("say.state", { name, state: t(`state.${condition(row.state)}`) }));
-        device.load();
-      }
-      device.data = { ...device.data, ...row };
-      update();
-    },
-    point(part) {
-      measured.take(part.items ?? [part]);
-      update();
-    },
-    state: live,
-  });
+
+  /** There is such a device: what it measures, what of it was refused, what changes. */
+  function follow() {
+    letters.keep(3 * refetchMs);
+    measured = telemetry(name, update, remember, search);
+    end = openEvents({ device: name }, {
+      device(row) {
+        if (!device.data || row.name !== device.data.name) return;
+        if (device.data.state !== row.state) {
+          announce(t("say.state", { name: row.name, state: t(`state.${condition(row.state)}`) }));
+          device.load();
+        }
+        device.data = { ...device.data, ...row };
+        update();
+      },
+      point(part) {
+        measured?.take(part.items ?? [part]);
+        update();
+      },
+      state: live,
+    });
+  }
 
   /** @param {string} id */
   async function copy(id) {
@@ -298,10 +306,10 @@ export function deviceView({ update, remember, live }, name, search) {
     nav: "devices",
     title: () => name,
     stop() {
-      end();
+      end?.();
       device.stop();
       letters.stop();
-      measured.stop();
+      measured?.stop();
     },
     render() {
       const d = device.data;
@@ -316,7 +324,7 @@ export function deviceView({ update, remember, live }, name, search) {
       }
       return html`${head(d)} ${device.problem ? problem(device.problem, () => device.load(), device.at) : nothing} ${say(d)} ${identityTimeline(d)}
         <div class="grid g-2-1">
-          <div class="stack">${measured.render()} ${refused()} ${entries(d)}</div>
+          <div class="stack">${measured?.render()} ${refused()} ${entries(d)}</div>
           <div class="stack">${delivery(d)} ${certificates(d)} ${about(d)}</div>
         </div>`;
     },

@@ -262,10 +262,9 @@ export function fleetView({ update, remember, live }, search) {
                     <td class="dim hide-sm">${g.main_reason ? g.main_reason : dash}</td>
                     <td class="hide-sm">
                       <span class="st"
-                        ><svg width="72" height="8" role="img" aria-label=${t("gw.spool.aria", { p: percent(used) })}>
+                        >${Number.isNaN(used) ? nothing : html`<svg width="72" height="8" role="img" aria-label=${t("gw.spool.aria", { p: percent(used) })}>
                           <rect class="f-track" width="100%" height="8" rx="2"></rect>
-                          ${used > 0 ? svg`<rect class=${used > 0.25 ? "f-warn" : "f-ink3"} width="${Math.max(3, Math.min(100, used * 100)).toFixed(1)}%" height="8" rx="2"></rect>` : nothing}</svg
-                        ><span class="dimmer">${Number.isFinite(used) ? percent(used, used < 0.01 ? 2 : 0) : size(g.spool_bytes)}</span></span
+                          ${used > 0 ? svg`<rect class=${used > 0.25 ? "f-warn" : "f-ink3"} width="${Math.max(3, Math.min(100, used * 100)).toFixed(1)}%" height="8" rx="2"></rect>` : nothing}</svg>`}<span class="dimmer">${Number.isFinite(used) ? percent(used, used < 0.01 ? 2 : 0) : size(g.spool_bytes)}</span></span
                       >
                     </td>
                     <td class="r hide-sm">${size(g.lag_bytes)}</td>

@@ -1,6 +1,6 @@
 // Signing in with a login link or its code. There is no password.
 import { html, nothing } from "../vendor/lit-html.js";
-import { asProblem, post } from "../api.js";
+import { asProblem, post, Problem } from "../api.js";
 import { problem } from "../parts/ui.js";
 import { t } from "../texts.js";
 
@@ -11,7 +11,8 @@ export function codeIn(text) {
 
 /** @param {import("../app.js").Context} context @param {URLSearchParams} search @returns {import("../app.js").View} */
 export function loginView({ update, navigate }, search) {
-  /** @type {import("../api.js").Problem | null} */ let bad = null;
+  /** @type {Problem | null} */
+  let bad = search.has("failed") ? new Problem({ title: t("login.failed"), why: t("login.failed.why"), do: t("login.failed.do") }) : null;
   let isBusy = false;
   const back = search.get("back") ?? "/";
 
