@@ -356,13 +356,13 @@ def test_a_certificate_past_half_its_life_is_renewed_with_a_new_key(site, servic
     gateway = Gateway(site.d)
     fresh, site.start = site.start, "20000101000000Z"
     agent = Agent(site, service, gateway, "--source", "host")
-    wait_for("an enrolment", lambda: "POST /.well-known/est/simpleenroll" in service.seen)
+    wait_for("an enrolment", lambda: "has a certificate" in agent.words())
     site.start = fresh
     wait_for("a renewal", lambda: "POST /.well-known/est/simplereenroll" in service.seen)
     wait_for("a live session", lambda: "is live" in agent.words())
     check(agent.stop() == 0, agent.words())
     gateway.stop()
-    check(len(set(site.requests)) == 2, "the same key was certified again")
+    check(len(set(site.requests)) == len(site.requests) >= 2, "the same key was certified again")
 
 
 def test_a_clean_stop_leaves_no_gap_between_boots(site, service):
@@ -495,7 +495,7 @@ def main():
     for name, test in list(globals().items()):
         if not name.startswith("test_") or part not in name:
             continue
-        with tempfile.TemporaryDirectory(prefix="holdfast-agent-") as d:
+        with tempfile.TemporaryDirectory(prefix="holdfast-agent-", ignore_cleanup_errors=True) as d:
             site = Site(d)
             service = Service(site)
             try:
@@ -514,6 +514,8 @@ def main():
             finally:
                 for process in Agent.running:
                     process.kill()
+                    process.wait(DEADLINE)
+                Agent.running.clear()
                 service.stop()
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return failed > 0

@@ -1,0 +1,168 @@
+#include "base/invariant.h"
+#include "core/device/sequence.h"
+#include "test/test.h"
+
+#include <string.h>
+
+/* The file, as the role keeps it. */
+struct file {
+    uint8_t bytes[SEQUENCE_FILE_LEN];
+    size_t len;
+};
+
+static void apply(struct file *f, const struct sequence_store *store)
+{
+    memcpy(f->bytes + store->offset, store->bytes, sizeof store->bytes);
+    f->len = sizeof f->bytes;
+}
+
+static struct slice of(const struct file *f)
+{
+    return slice_of(f->bytes, f->len);
+}
+
+static void begin(struct sequence *s, struct file *f)
+{
+    struct sequence_record last;
+    struct sequence_store store;
+    enum sequence_load load = sequence_load(of(f), &last);
+    CHECK(load != SEQUENCE_DAMAGED);
+    sequence_start(s, load == SEQUENCE_FOUND ? &last : NULL, &store);
+    apply(f, &store);
+    sequence_stored(s);
+    sequence_check(s);
+}
+
+TEST("the first number of a device's life is 1, in boot 1")
+{
+    struct file f = {0};
+    struct sequence s;
+    uint64_t seq = 0;
+    begin(&s, &f);
+    CHECK(s.boot == 1 && s.first == 1);
+    CHECK(sequence_take(&s, &seq));
+    CHECK_U64(seq, 1);
+}
+
+TEST("no number is taken before its block is durable")
+{
+    struct sequence s;
+    struct sequence_store store;
+    uint64_t seq = 0;
+    sequence_start(&s, NULL, &store);
+    CHECK(!sequence_take(&s, &seq));
+    sequence_stored(&s);
+    for (uint64_t i = 1; i <= SEQUENCE_BLOCK; i++) {
+        CHECK(sequence_take(&s, &seq));
+        CHECK_U64(seq, i);
+    }
+    CHECK(!sequence_take(&s, &seq));
+    CHECK(sequence_wants(&s, &store));
+    CHECK(!sequence_wants(&s, &store));
+    CHECK(!sequence_take(&s, &seq));
+    sequence_stored(&s);
+    CHECK(sequence_take(&s, &seq));
+    CHECK_U64(seq, SEQUENCE_BLOCK + 1);
+}
+
+TEST("after a crash the next boot begins beyond everything that was reserved")
+{
+    struct file f = {0};
+    struct sequence s;
+    uint64_t seq = 0;
+    begin(&s, &f);
+    CHECK(sequence_take(&s, &seq));
+    begin(&s, &f);
+    CHECK(s.boot == 2);
+    CHECK_U64(s.first, SEQUENCE_BLOCK + 1);
+}
+
+TEST("after a clean stop the next boot goes on without a gap, and knows rows and positions")
+{
+    struct file f = {0};
+    struct sequence s;
+    struct sequence_store store;
+    uint64_t seq = 0;
+    begin(&s, &f);
+    CHECK(sequence_take(&s, &seq));
+    CHECK(sequence_take(&s, &seq));
+    sequence_note_row(&s, 17);
+    sequence_note_row(&s, 9);
+    sequence_note_done(&s, 4711);
+    sequence_stop(&s, &store);
+    CHECK(!sequence_take(&s, &seq));
+    apply(&f, &store);
+    begin(&s, &f);
+    CHECK(s.boot == 2);
+    CHECK_U64(s.first, 3);
+    CHECK_U64(s.row, 17);
+    CHECK_U64(s.done, 4711);
+}
+
+TEST("one spoilt copy costs numbers and never repeats one, two stop the device")
+{
+    for (size_t spoilt = 0; spoilt < 2; spoilt++) {
+        struct file f = {0};
+        struct sequence s;
+        begin(&s, &f);
+        begin(&s, &f);
+        begin(&s, &f); /* both copies are written; the newer one is copy 0 */
+        uint64_t most = s.reserved;
+        uint32_t boot = s.boot;
+        f.bytes[spoilt * SEQUENCE_COPY_STRIDE + 30] ^= 4;
+        struct file both = f;
+        begin(&s, &f);
+        CHECK(s.first >= most);
+        CHECK(s.boot > boot);
+        both.bytes[(1 - spoilt) * SEQUENCE_COPY_STRIDE + 3] ^= 4;
+        struct sequence_record last;
+        CHECK(sequence_load(of(&both), &last) == SEQUENCE_DAMAGED);
+    }
+}
+
+TEST("a file of zeroes, or cut, is damaged and not fresh")
+{
+    static const uint8_t zeroes[SEQUENCE_FILE_LEN];
+    struct sequence_record last;
+    CHECK(sequence_load((struct slice){0}, &last) == SEQUENCE_FRESH);
+    CHECK(sequence_load(slice_of(zeroes, sizeof zeroes), &last) == SEQUENCE_DAMAGED);
+    CHECK(sequence_load(slice_of(zeroes, 10), &last) == SEQUENCE_DAMAGED);
+}
+
+/* Every write of a life of many boots torn at every byte: what is read afterwards never repeats a
+ * number. */
+TEST("a write torn at any byte never makes a number or a boot come twice")
+{
+    struct file f = {0};
+    struct sequence s;
+    struct sequence_store store;
+    uint64_t seq = 0;
+    begin(&s, &f);
+    for (int step = 0; step < 12; step++) {
+        uint64_t durable_most = s.reserved;
+        uint32_t boot = s.boot;
+        struct sequence next = s;
+        if (step % 3 == 2) {
+            struct sequence_record last;
+            CHECK(sequence_load(of(&f), &last) == SEQUENCE_FOUND);
+            sequence_start(&next, &last, &store);
+        } else {
+            while (next.reserved - next.next >= SEQUENCE_LOW) {
+                CHECK(sequence_take(&next, &seq));
+            }
+            CHECK(sequence_wants(&next, &store));
+        }
+        for (size_t torn = 0; torn <= SEQUENCE_COPY_LEN; torn++) {
+            struct file cut = f;
+            struct sequence after;
+            memcpy(cut.bytes + store.offset, store.bytes, torn);
+            begin(&after, &cut);
+            CHECK(after.first >= durable_most);
+            CHECK(after.boot > boot);
+        }
+        apply(&f, &store);
+        sequence_stored(&next);
+        s = next;
+    }
+    CHECK_U64(invariant_breaches(), 0);
+}
