@@ -139,6 +139,12 @@ MUST_USE enum registry_result registry_certificates_each(
     bool (*each)(void *context, const struct registry_certificate *certificate),
     void *context);
 
+/* How many certificates were issued to the device since then. */
+MUST_USE enum registry_result registry_certificates_since(struct registry *r,
+                                                          const struct device_id *device,
+                                                          int64_t since_ms,
+                                                          uint64_t *count);
+
 /* Entries with index < `before` (INT64_MAX: from the newest), newest first; `object` empty: about
  * anything. */
 MUST_USE enum registry_result registry_entries_each(

@@ -61,7 +61,8 @@ void devices_answer_refusal(struct control_devices *s,
     const struct enrol_answer *answer = enrol_answer_of(refusal);
     s->counts.refused[refusal]++;
     (void)snprintf(text, sizeof text, "%s %s: %s\n", answer->code, answer->name, answer->text);
-    devices_answer_text(call, answer->status, NULL, text);
+    devices_answer_text(call, answer->status, answer->status == 429 ? "Retry-After: 600\r\n" : NULL,
+                        text);
 }
 
 void devices_broken(struct control_devices *s)

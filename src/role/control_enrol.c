@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60000, BODY_DER_MAX = X509_CERTIFICATE_MAX + 4 };
+enum { MINUTE_MS = 60000, HOUR_MS = 3600000, BODY_DER_MAX = X509_CERTIFICATE_MAX + 4 };
 
 static int64_t now_of(struct control_devices *s)
 {
@@ -103,6 +103,10 @@ static bool look_up(struct control_devices *s,
         if (result != REGISTRY_OK && result != REGISTRY_NOT_FOUND) {
             return false;
         }
+    }
+    if (registry_certificates_since(r, id, now_of(s) - HOUR_MS, &facts->issued_last_hour)
+        != REGISTRY_OK) {
+        return false;
     }
     result = registry_certificate_by_key(r, &key, by_key);
     if (result == REGISTRY_OK) {

@@ -59,11 +59,13 @@ static const struct enrol_answer answers[ENROL_REFUSAL_COUNT] = {
                               "this key has a certificate of another device", true},
     [ENROL_KEY_USED] = {403, "HF-3218", "key-used",
                         "this key had a certificate that is over; make a new key", false},
+    [ENROL_TOO_OFTEN] = {429, "HF-3220", "too-often",
+                         "this device had 60 certificates within an hour; try again later", true},
 };
 
 const struct enrol_answer *enrol_answer_of(enum enrol_refusal refusal)
 {
-    INVARIANT(refusal >= ENROL_NO_CERTIFICATE && refusal <= ENROL_KEY_USED);
+    INVARIANT(refusal >= ENROL_NO_CERTIFICATE && refusal <= ENROL_TOO_OFTEN);
     return &answers[refusal];
 }
 
@@ -202,6 +204,10 @@ void enrol_decide(const struct enrol_request *request,
         *out = facts->key_certificate_is_live
                    ? (struct enrol_decision){.verdict = ENROL_RETURN, .state = from}
                    : refused(ENROL_KEY_USED);
+        return;
+    }
+    if (facts->issued_last_hour >= ENROL_PER_HOUR_MAX) {
+        *out = refused(ENROL_TOO_OFTEN);
         return;
     }
     *out = (struct enrol_decision){

@@ -57,9 +57,10 @@ enum enrol_refusal {
     ENROL_OTHER_NAMES,    /* renewal: subjectAltName differs */
     ENROL_KEY_OF_ANOTHER, /* the key has a certificate of another device: a clone, or bad randomness
                            */
-    ENROL_KEY_USED        /* the key had a certificate of this device that is no longer valid */
+    ENROL_KEY_USED,       /* the key had a certificate of this device that is no longer valid */
+    ENROL_TOO_OFTEN       /* ENROL_PER_HOUR_MAX were issued to this device within an hour */
 };
-enum { ENROL_REFUSAL_COUNT = ENROL_KEY_USED + 1 };
+enum { ENROL_REFUSAL_COUNT = ENROL_TOO_OFTEN + 1, ENROL_PER_HOUR_MAX = 60 };
 
 /* What is said about a refusal, to the client and in the entry. */
 struct enrol_answer {
@@ -81,6 +82,7 @@ struct enrol_facts {
     enum enrol_key_owner key;     /* whose certificate has the request's key */
     bool key_certificate_is_live; /* ENROL_KEY_OWN: that certificate is current or previous, and not
                                      expired */
+    uint64_t issued_last_hour;    /* certificates of this device */
 };
 
 enum enrol_verdict {

@@ -210,6 +210,15 @@ TEST("what the registry knows decides: the table of facts")
         {ENROL_HARDWARE,
          {true, IDENTITY_REVOKED, false, ENROL_KEY_OWN, true},
          {ENROL_REFUSE, ENROL_NOT_IN_THIS_STATE, 0, false}},
+        {ENROL_HARDWARE,
+         {true, IDENTITY_ENROLLED, false, ENROL_KEY_FRESH, false, ENROL_PER_HOUR_MAX - 1},
+         {ENROL_ISSUE, 0, IDENTITY_ENROLLED, false}},
+        {ENROL_HARDWARE,
+         {true, IDENTITY_ENROLLED, false, ENROL_KEY_FRESH, false, ENROL_PER_HOUR_MAX},
+         {ENROL_REFUSE, ENROL_TOO_OFTEN, 0, false}},
+        {ENROL_HARDWARE, /* asking again for what it has costs nothing */
+         {true, IDENTITY_ENROLLED, false, ENROL_KEY_OWN, true, ENROL_PER_HOUR_MAX},
+         {ENROL_RETURN, 0, IDENTITY_ENROLLED, false}},
         /* by the certificate that is renewed */
         {ENROL_DEVICE,
          {true, IDENTITY_ACTIVE, true, ENROL_KEY_FRESH, false},

@@ -80,6 +80,7 @@ static const char *const texts[ST_COUNT] = {
     [ST_CERT_ADD] = "INSERT INTO certificates(" CERT_COLUMNS
                     ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [ST_CERTS_LIVE] = "SELECT count(*) FROM certificates WHERE device = ?1 AND state IN (1, 2)",
+    [ST_CERTS_SINCE] = "SELECT count(*) FROM certificates WHERE device = ?1 AND issued_ms >= ?2",
     [ST_CERT_SEEN] = "UPDATE certificates SET seen_ms = ?2 WHERE serial = ?1 AND seen_ms = 0",
     [ST_TRUST_LAST] = "SELECT number, payload, bytes FROM trust_lists ORDER BY number DESC LIMIT 1",
     [ST_TRUST_ADD] =

@@ -36,6 +36,7 @@ enum registry_statement {
     ST_CERT_SET_PREVIOUS,
     ST_CERT_ADD,
     ST_CERTS_LIVE,
+    ST_CERTS_SINCE,
     ST_CERT_SEEN,
     ST_TRUST_LAST,
     ST_TRUST_ADD

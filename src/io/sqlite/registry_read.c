@@ -208,6 +208,20 @@ enum registry_result registry_certificates_each(
     return registry_db_result(code);
 }
 
+enum registry_result registry_certificates_since(struct registry *r,
+                                                 const struct device_id *device,
+                                                 int64_t since_ms,
+                                                 uint64_t *count)
+{
+    sqlite3_stmt *statement = registry_statement(r, ST_CERTS_SINCE);
+    registry_bind_blob(statement, 1, device->bytes, sizeof device->bytes);
+    (void)sqlite3_bind_int64(statement, 2, since_ms);
+    int code = sqlite3_step(statement);
+    *count = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+    (void)sqlite3_reset(statement);
+    return code == SQLITE_ROW ? REGISTRY_OK : REGISTRY_BROKEN;
+}
+
 enum registry_result registry_entries_each(struct registry *r,
                                            struct slice object,
                                            int64_t before,

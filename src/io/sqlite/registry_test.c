@@ -163,6 +163,9 @@ TEST("two generations live, the one known to be held and the newest, until the n
     CHECK(are_states(r, &device.id, "CP"));
     REQUIRE(registry_certificate_issue(r, NULL, &third, IDENTITY_ACTIVE, &note) == REGISTRY_OK);
     CHECK(third.generation == 3 && are_states(r, &device.id, "CSP"));
+    uint64_t since = 0;
+    CHECK(registry_certificates_since(r, &device.id, 10, &since) == REGISTRY_OK && since == 3);
+    CHECK(registry_certificates_since(r, &device.id, 11, &since) == REGISTRY_OK && since == 0);
     CHECK(registry_certificate_seen(r, slice_of(second.serial, 16), 70, &note) == REGISTRY_OK);
     CHECK(are_states(r, &device.id, "CSP"));
     CHECK(registry_certificate_seen(r, slice_of(third.serial, 16), 70, &note) == REGISTRY_OK);
