@@ -10,16 +10,23 @@
 
 /* ---- answers ---- */
 
+/* A connection that is going takes nothing any more, not even nothing. */
+static bool is_up(struct gateway_conn *c)
+{
+    return port_send(c->port, (struct slice){0});
+}
+
 static void send_bytes(struct gateway *g, struct gateway_conn *c, struct slice bytes)
 {
-    if (bytes.len > 0 && !port_send(c->port, bytes) && !c->is_closing) {
-        /* It sends and sends and never reads: its answers have filled their buffer. */
-        struct mqtt_fault fault = {.reason = MQTT_QUOTA_EXCEEDED,
-                                   .clause = "reads none of its answers"};
-        gateway_conn_refuse(g, c, GW_GATE_MQTT, fault);
-        c->is_closing = true;
-        port_abort(c->port);
+    if (bytes.len == 0 || port_send(c->port, bytes) || c->is_closing || !is_up(c)) {
+        return;
     }
+    /* It sends and sends and never reads: its answers have filled their buffer. */
+    struct mqtt_fault fault = {.reason = MQTT_QUOTA_EXCEEDED,
+                               .clause = "reads none of its answers"};
+    gateway_conn_refuse(g, c, GW_GATE_MQTT, fault);
+    c->is_closing = true;
+    port_abort(c->port);
 }
 
 static void drop_reason_string(struct mqtt_packet *packet)

@@ -13,8 +13,9 @@
 
 enum {
     GATEWAY_LISTEN_MAX = 8,
-    GATEWAY_OUT_CAP = 65536, /* bytes of unsent answers to one client; also of one encoded answer */
-    GATEWAY_TICK_MS = 250,   /* how often deadlines are looked at */
+    GATEWAY_OUT_CAP =
+        131072, /* bytes of unsent answers to one client: more than one turn's input can ask for */
+    GATEWAY_TICK_MS = 250,    /* how often deadlines are looked at */
     GATEWAY_REPORT_MS = 1000, /* metrics, refusals, retention */
     GATEWAY_REPORT_CAP = 131072,
     GATEWAY_BATCH_MAX = 4 << 20,  /* bytes of records for one write */

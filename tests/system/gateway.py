@@ -610,6 +610,33 @@ def test_session_limits(d):
     check(kinds.count(("linked", True)) == 3 and kinds.count(("unlinked", True)) == 1, kinds)
 
 
+def test_readers(d):
+    """a client that never reads is cut and counted; one that leaves before its PUBACK is not held against it"""
+    g = Gateway(d)
+    for _ in range(20):
+        hasty = Client(g)
+        hasty.connect()
+        hasty.send(b"".join(publish_packet(hasty.own("j/s"), "x", i) for i in range(1, 40)))
+        hasty.close()
+    g.wait_metric('holdfast_gateway_session_ends_total{cause="lost"}', 20)
+    many = Client(g)  # reads, late but well
+    many.connect()
+    many.send(b"\xc0\x00" * 30000)
+    check(all(many.receive() == (13, 0, b"") for _ in range(30000)), "cut although it reads")
+    deaf = Client(g)
+    deaf.connect()
+    try:
+        for _ in range(400):
+            deaf.send(b"\xc0\x00" * 32768)
+        cut = False
+    except (ConnectionError, ssl.SSLError, TimeoutError):
+        cut = True
+    check(cut, "answers pile up without end")
+    g.wait_metric('holdfast_gateway_refusals_total{reason="quota-exceeded"}', 1)
+    check(g.stop() == 0)
+    check(g.refusals().count("\n") == 1, g.refusals())
+
+
 def test_stop(d):
     """SIGTERM: what was taken is acknowledged, every client hears 0x8b, the status is 0"""
     g = Gateway(d)
