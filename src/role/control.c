@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEM_MAX = 64 * 1024 };
+enum { PEM_MAX = 64 * 1024, USES_PAUSE_MS = 20 };
 
 int64_t control_now(const struct control *c)
 {
@@ -58,6 +58,12 @@ static void follow_store(struct control *c)
     }
 }
 
+static void note_uses(struct control *c)
+{
+    bool more = fleet_note_uses(c);
+    port_wake_at(c->uses, more ? port_now_ms(c->port) + USES_PAUSE_MS : UINT64_MAX);
+}
+
 static void tick(struct control *c)
 {
     if (c->store == NULL) {
@@ -75,6 +81,7 @@ static void tick(struct control *c)
     }
     login_sweep(c);
     port_wake_at(c->tick, port_now_ms(c->port) + CONTROL_TICK_MS);
+    note_uses(c);
 }
 
 static void handle(void *role, const struct port_event *ev)
@@ -92,6 +99,8 @@ static void handle(void *role, const struct port_event *ev)
     }
     if (ev->kind == PORT_WOKE && ev->user == &c->tick) {
         tick(c);
+    } else if (ev->kind == PORT_WOKE && ev->user == &c->uses) {
+        note_uses(c);
     } else if (ev->kind == PORT_CHANGED && ev->user == &c->watch) {
         c->store_changed = true;
     } else if (ev->kind == PORT_TURN_ENDED) {
@@ -288,6 +297,7 @@ static bool open_all(struct control *c)
         return false;
     }
     c->tick = port_wake_new(c->port, &c->tick);
+    c->uses = port_wake_new(c->port, &c->uses);
     tick(c);
     return c->exit == 0 && write_ready(c);
 }

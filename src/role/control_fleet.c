@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_FIRST = 256, RATE_LEAST_MS = 5000, STORE_BATCH = 256 };
+enum { ROWS_FIRST = 256, RATE_LEAST_MS = 5000, STORE_BATCH = 256, USES_MS = 50 };
 
 /* ---- words ---- */
 
@@ -370,7 +370,7 @@ static void take_store_device(struct control *c, const struct store_device *from
     (void)judge(c, row);
     touch(f, row);
     if (!row->seen_noted && row->messages > 0) {
-        note_use(c, row);
+        f->uses_due = true;
     }
 }
 
@@ -395,6 +395,29 @@ void fleet_store_changed(struct control *c)
             f->store_change = batch[i].change > f->store_change ? batch[i].change : f->store_change;
         }
     }
+}
+
+/*
+ * Each first use is a durable transaction of its own; a fleet that arrives at once must not hold up
+ * who asks. So they are noted for USES_MS at a time, where the last turn ended. True while some are
+ * left.
+ */
+bool fleet_note_uses(struct control *c)
+{
+    struct fleet *f = &c->fleet;
+    uint64_t until = port_now_ms(c->port) + USES_MS;
+    for (uint32_t looked = 0; f->uses_due && looked < f->count; looked++) {
+        struct fleet_device *row = &f->rows[f->uses_at % f->count];
+        if (!row->seen_noted && row->messages > 0) {
+            if (port_now_ms(c->port) >= until) {
+                return true;
+            }
+            note_use(c, row);
+        }
+        f->uses_at = (f->uses_at + 1) % f->count;
+    }
+    f->uses_due = false;
+    return false;
 }
 
 /* ---- ---- */

@@ -88,6 +88,8 @@ struct fleet {
     uint32_t connected;
     int64_t due_ms;
     int64_t state_since_ms[CONDITION_COUNT]; /* since when there is one in it; 0: none */
+    bool uses_due; /* first uses of certificates are to be noted; looked for from `uses_at` on */
+    uint32_t uses_at;
     uint16_t words_count;
     char (*words)[CONTROL_WORD_MAX + 1];
 };
@@ -167,7 +169,7 @@ struct control {
     struct control_devices *devices;
     struct http_server *console, *metrics;
     struct port_tls *tls;
-    struct port_wake *tick;
+    struct port_wake *tick, *uses;
     struct port_watch *watch;
     bool store_changed;
     int exit;
@@ -216,7 +218,8 @@ MUST_USE bool fleet_open(struct control *c);
 void fleet_close(struct fleet *f);
 void fleet_registry_changed(struct control *c, const struct device_id *id);
 void fleet_store_changed(struct control *c);
-void fleet_tick(struct control *c); /* conditions that change by time alone */
+void fleet_tick(struct control *c);      /* conditions that change by time alone */
+bool fleet_note_uses(struct control *c); /* is there more to note? */
 struct fleet_device *fleet_find(struct fleet *f, const struct device_id *id);
 struct fleet_device *fleet_find_name(struct fleet *f, struct slice name);
 const char *fleet_word(const struct fleet *f, uint16_t word);
