@@ -19,7 +19,7 @@ static struct port_listener *find_listener(const struct port_conn *conn)
         for (struct port_listener *each = port->listeners; each != NULL; each = each->next) {
             bool fits = conn->is_local ? strcmp(each->path, conn->address + 5) == 0
                                        : each->path[0] == '\0' && each->tcp_port == conn->to_port;
-            if (port->machine == conn->there && fits) {
+            if (port->machine == conn->there && !port->dead && fits) {
                 return each;
             }
         }
@@ -140,6 +140,9 @@ enum port_result port_connect(struct port *port,
     struct machine *there;
     uint16_t number;
     INVARIANT(tls == NULL || (!tls_is_server(tls) && server_name != NULL));
+    if (port->dead) {
+        return PORT_FAILED;
+    }
     if (!read_address(port, address, &there, &number) || strlen(address) >= sizeof(*out)->address) {
         sim_why(why, "%s: an address is HOST:PORT, [IPV6]:PORT or unix:PATH", address);
         return PORT_BAD;
@@ -169,7 +172,7 @@ static bool is_taken(struct port *port, const char *path, uint16_t number)
         for (const struct port_listener *l = each->listeners; l != NULL; l = l->next) {
             bool same = path != NULL ? strcmp(l->path, path) == 0
                                      : l->path[0] == '\0' && l->tcp_port == number;
-            if (each->machine == port->machine && same) {
+            if (each->machine == port->machine && !each->dead && same) {
                 return true;
             }
         }
@@ -188,6 +191,9 @@ enum port_result port_listen(struct port *port,
     struct machine *where;
     uint16_t number;
     INVARIANT(tls == NULL || tls_is_server(tls));
+    if (port->dead) {
+        return PORT_FAILED;
+    }
     const char *path = strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
     if (!read_address(port, address, &where, &number) || strlen(address) >= SIM_PATH_MAX) {
         sim_why(why, "%s: an address is HOST:PORT, [IPV6]:PORT or unix:PATH", address);

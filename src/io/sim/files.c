@@ -7,9 +7,12 @@
 enum { WATCH_US = 50, PREFIX_OF_FAILED = 2 };
 
 /* PORT_OK, or how this call must fail. */
-static enum port_result strike(struct machine *machine, enum sim_call call)
+static enum port_result strike(struct port *port, enum sim_call call)
 {
-    struct fault *fault = &machine->faults[call];
+    struct fault *fault = &port->machine->faults[call];
+    if (port->dead) {
+        return PORT_FAILED;
+    }
     if (fault->countdown == 0) {
         return PORT_OK;
     }
@@ -27,7 +30,7 @@ static void look(struct machine *machine, struct sim_world *world, const struct 
 {
     for (struct port *port = world->ports; port != NULL; port = port->next) {
         for (struct port_watch *watch = port->watches; watch != NULL; watch = watch->next) {
-            if (port->machine != machine || watch->due) {
+            if (port->machine != machine || port->dead || watch->due) {
                 continue;
             }
             struct sim_inode *now = sim_disk_find(machine->disk, watch->path);
@@ -57,7 +60,7 @@ enum port_result port_watch(struct port *port,
                             struct port_watch **out)
 {
     struct sim_inode *inode = sim_disk_find(port->machine->disk, path);
-    if (inode == NULL || strlen(path) >= SIM_PATH_MAX) {
+    if (port->dead || inode == NULL || strlen(path) >= SIM_PATH_MAX) {
         return PORT_NOT_FOUND;
     }
     struct port_watch *watch = sim_alloc(sizeof *watch);
@@ -91,7 +94,7 @@ static bool is_locked(const struct port *port, const struct sim_inode *inode)
 {
     for (const struct port *each = port->world->ports; each != NULL; each = each->next) {
         for (const struct port_file *file = each->files; file != NULL; file = file->next) {
-            if (file->inode == inode && (file->flags & PORT_LOCK) != 0) {
+            if (!each->dead && file->inode == inode && (file->flags & PORT_LOCK) != 0) {
                 return true;
             }
         }
@@ -105,7 +108,7 @@ enum port_result port_file_open(struct port *port,
                                 struct port_file **out)
 {
     struct sim_inode *inode;
-    enum port_result result = strike(port->machine, SIM_OPEN);
+    enum port_result result = strike(port, SIM_OPEN);
     if (result == PORT_OK) {
         result = sim_disk_open(port->machine->disk, path, flags, &inode);
     }
@@ -168,7 +171,7 @@ enum port_result port_file_is_private(struct port_file *file, bool *is_private)
 enum port_result port_file_read(
     struct port_file *file, uint64_t offset, void *to, size_t len, size_t *got)
 {
-    enum port_result result = strike(file->port->machine, SIM_READ);
+    enum port_result result = strike(file->port, SIM_READ);
     if (result == PORT_OK) {
         *got = sim_disk_read(file->inode, offset, to, len);
     }
@@ -181,8 +184,11 @@ enum port_result port_file_write(struct port_file *file, uint64_t offset, struct
     if ((file->flags & PORT_WRITE) == 0) {
         return PORT_FAILED;
     }
-    enum port_result result = strike(machine, SIM_WRITE);
+    enum port_result result = strike(file->port, SIM_WRITE);
     if (result != PORT_OK) {
+        if (file->port->dead) {
+            return result;
+        }
         struct slice prefix = {.at = bytes.at, .len = bytes.len / PREFIX_OF_FAILED};
         (void)sim_disk_write(machine->disk, file->inode, offset, prefix);
         return result;
@@ -198,7 +204,7 @@ enum port_result port_file_truncate(struct port_file *file, uint64_t size)
     if ((file->flags & PORT_WRITE) == 0) {
         return PORT_FAILED;
     }
-    enum port_result result = strike(machine, SIM_TRUNCATE);
+    enum port_result result = strike(file->port, SIM_TRUNCATE);
     if (result == PORT_OK) {
         result = sim_disk_truncate(machine->disk, file->inode, size);
         look(machine, file->port->world, file->inode);
@@ -209,7 +215,10 @@ enum port_result port_file_truncate(struct port_file *file, uint64_t size)
 static enum port_result sync_to(struct port_file *file, uint64_t mark)
 {
     struct machine *machine = file->port->machine;
-    enum port_result result = strike(machine, SIM_SYNC);
+    enum port_result result = strike(file->port, SIM_SYNC);
+    if (file->port->dead) {
+        return result;
+    }
     if (result == PORT_OK) {
         sim_disk_sync(machine->disk, file->inode, mark);
     } else {
@@ -226,6 +235,9 @@ enum port_result port_file_sync(struct port_file *file)
 enum port_result port_file_sync_begin(struct port_file *file, void *user)
 {
     INVARIANT(!file->syncing);
+    if (file->port->dead) {
+        return PORT_FAILED;
+    }
     file->syncing = true;
     file->mark = sim_disk_mark(file->inode);
     file->sync_user = user;
@@ -252,7 +264,7 @@ void files_synced(struct port *port, uint64_t id)
 
 enum port_result port_rename(struct port *port, const char *from, const char *to)
 {
-    enum port_result result = strike(port->machine, SIM_NAMES);
+    enum port_result result = strike(port, SIM_NAMES);
     if (result == PORT_OK) {
         result = sim_disk_rename(port->machine->disk, from, to);
         look(port->machine, port->world, NULL);
@@ -262,7 +274,7 @@ enum port_result port_rename(struct port *port, const char *from, const char *to
 
 enum port_result port_unlink(struct port *port, const char *path)
 {
-    enum port_result result = strike(port->machine, SIM_NAMES);
+    enum port_result result = strike(port, SIM_NAMES);
     if (result == PORT_OK) {
         result = sim_disk_unlink(port->machine->disk, path);
         look(port->machine, port->world, NULL);
@@ -272,13 +284,13 @@ enum port_result port_unlink(struct port *port, const char *path)
 
 enum port_result port_dir_make(struct port *port, const char *path)
 {
-    enum port_result result = strike(port->machine, SIM_NAMES);
+    enum port_result result = strike(port, SIM_NAMES);
     return result != PORT_OK ? result : sim_disk_dir_make(port->machine->disk, path);
 }
 
 enum port_result port_dir_sync(struct port *port, const char *path)
 {
-    enum port_result result = strike(port->machine, SIM_DIR_SYNC);
+    enum port_result result = strike(port, SIM_DIR_SYNC);
     return result != PORT_OK ? result : sim_disk_dir_sync(port->machine->disk, path);
 }
 

@@ -11,6 +11,7 @@ enum sim_happening {
     SIM_WAKE,
     SIM_SYNCED,
     SIM_CHANGED,
+    SIM_TERMINATE,
     SIM_NET /* net.c knows what */
 };
 
@@ -51,6 +52,9 @@ struct sim_world {
     struct port *ports;
     struct port *running; /* whose handler is being called */
     struct sim_net *net;
+    struct sim_disk *
+        *retired; /* disks that a cut replaced: an operation on them may be on the stack */
+    size_t retired_count;
     bool is_silent; /* processes end by a power cut: nobody is told */
 };
 
@@ -151,6 +155,9 @@ struct port {
     port_handler *handler;
     void *role;
     bool stopping;
+    bool dead;      /* killed while its role was on the stack: lives until port_close_all */
+    unsigned runs;  /* port_run is under way */
+    bool is_opened; /* by port_open: its role is on the stack until port_close_all */
     bool owns_world;
     struct port_wake *wakes;
     struct port_file *files;
@@ -174,7 +181,8 @@ struct sim_net *net_new(void);
 void net_free(struct sim_net *net);
 void net_happened(struct port *port, const struct happening *what);
 void net_turn_ended(struct port *port);
-void net_close_all(struct port *port); /* as a kill does */
+void net_die(struct port *port);       /* as a kill does; handles stay */
+void net_close_all(struct port *port); /* frees them */
 
 /* tls.c: how a handshake between two ends goes. NULL: well; otherwise what the one that refuses
  * says. */

@@ -168,7 +168,9 @@ static void conn_free(struct port_conn *conn)
     for (struct segment *s = net_take_segment(conn); s != NULL; s = net_take_segment(conn)) {
         free(s);
     }
-    conn->port->world->net->slots[conn->id & 0xffffff] = (struct slot){0};
+    if (conn->id != 0) {
+        conn->port->world->net->slots[conn->id & 0xffffff] = (struct slot){0};
+    }
     port_tls_free(conn->tls);
     free(conn->in.at);
     free(conn->out.at);
@@ -226,15 +228,27 @@ void net_happened(struct port *port, const struct happening *what)
 
 /* ---- the end of a process, of a link ---- */
 
+/* Whoever is at the other end is reset, unless the power went; no event can find these ends any
+ * more. */
+void net_die(struct port *port)
+{
+    for (struct port_conn *conn = port->conns; conn != NULL; conn = conn->next) {
+        if (!port->world->is_silent) {
+            net_reset_peer(conn);
+        }
+        port->world->net->slots[conn->id & 0xffffff] = (struct slot){0};
+        conn->id = 0;
+        conn->peer = 0;
+        conn->stage = CONN_ENDED;
+    }
+}
+
 void net_close_all(struct port *port)
 {
     while (port->listeners != NULL) {
         port_listener_close(port->listeners);
     }
     while (port->conns != NULL) {
-        if (!port->world->is_silent) {
-            net_reset_peer(port->conns);
-        }
         conn_free(port->conns);
     }
 }

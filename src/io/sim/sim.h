@@ -31,9 +31,18 @@ struct port *sim_start(struct sim_world *world,
                        port_handler *handler,
                        void *role);
 
-/* kill -9: the process is gone within the call, its connections are reset, its files are as it left
- * them. The role must not touch any handle again. Not from within an event of the same port. */
+/* The next port_open, by a role that opens its own port and runs it, is a process on this machine.
+ */
+void sim_next_open(struct sim_world *world, const char *machine);
+
+/*
+ * kill -9: the process is gone within the call, its connections are reset, its files are as it left
+ * them. The role must not touch any handle again, but for one that called port_open itself or is
+ * inside port_run or an event: there port_run comes back after this turn, and until port_close_all
+ * whatever is asked of the port fails or does nothing.
+ */
 void sim_kill(struct port *port);
+void sim_terminate(struct sim_world *world, const char *machine); /* SIGTERM to its processes */
 
 /* All processes of the machine are killed and its disk forgets, by chance, what was not synced. */
 void sim_power_cut(struct sim_world *world, const char *machine);

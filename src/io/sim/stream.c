@@ -86,7 +86,7 @@ void net_end(struct port_conn *conn, enum port_close_reason reason, const char *
 bool net_has_processes(const struct sim_world *world, const struct machine *machine)
 {
     for (const struct port *port = world->ports; port != NULL; port = port->next) {
-        if (port->machine == machine) {
+        if (port->machine == machine && !port->dead) {
             return true;
         }
     }

@@ -89,11 +89,17 @@ struct sim_world *sim_open(uint64_t seed)
     return world;
 }
 
+static void release(struct port *port);
+
 void sim_close(struct sim_world *world)
 {
     while (world->ports != NULL) {
-        sim_kill(world->ports);
+        release(world->ports);
     }
+    for (size_t i = 0; i < world->retired_count; i++) {
+        sim_disk_free(world->retired[i]);
+    }
+    free(world->retired);
     while (world->machines != NULL) {
         struct machine *machine = world->machines;
         world->machines = machine->next;
@@ -130,13 +136,21 @@ struct sim_disk *sim_disk_of(struct sim_world *world, const char *machine)
     return sim_machine(world, machine)->disk;
 }
 
+/* An operation on it may be on the stack: it goes with the world. */
+static void retire(struct sim_world *world, struct sim_disk *disk)
+{
+    world->retired = realloc(world->retired, (world->retired_count + 1) * sizeof *world->retired);
+    INVARIANT(world->retired != NULL);
+    world->retired[world->retired_count++] = disk;
+}
+
 void sim_put_disk(struct sim_world *world, const char *machine, struct sim_disk *disk)
 {
     struct machine *found = sim_machine(world, machine);
     for (const struct port *port = world->ports; port != NULL; port = port->next) {
-        INVARIANT(port->machine != found);
+        INVARIANT(port->machine != found || port->dead);
     }
-    sim_disk_free(found->disk);
+    retire(world, found->disk);
     found->disk = disk;
 }
 
@@ -200,10 +214,10 @@ struct port *sim_start(struct sim_world *world,
     return port;
 }
 
-void sim_kill(struct port *port)
+/* The role is off the stack: all that is left of the process goes. */
+static void release(struct port *port)
 {
     struct sim_world *world = port->world;
-    INVARIANT(world->running != port);
     net_close_all(port);
     files_close_all(port);
     while (port->wakes != NULL) {
@@ -218,13 +232,35 @@ void sim_kill(struct port *port)
     free(port);
 }
 
+void sim_kill(struct port *port)
+{
+    if (!port->dead) {
+        net_die(port);
+    }
+    port->dead = true;
+    port->stopping = true;
+    if (!port->is_opened && port->runs == 0 && port->world->running != port) {
+        release(port);
+    }
+}
+
+void sim_terminate(struct sim_world *world, const char *machine)
+{
+    const struct machine *found = sim_machine(world, machine);
+    for (struct port *port = world->ports; port != NULL; port = port->next) {
+        if (port->machine == found) {
+            sim_happen(port, 0, SIM_TERMINATE, 0, 0);
+        }
+    }
+}
+
 void sim_power_cut(struct sim_world *world, const char *machine)
 {
     struct machine *found = sim_machine(world, machine);
     world->is_silent = true;
     for (struct port *port = world->ports; port != NULL;) {
         struct port *next = port->next;
-        if (port->machine == found) {
+        if (port->machine == found && !port->dead) {
             sim_kill(port);
         }
         port = next;
@@ -239,7 +275,7 @@ void sim_power_cut(struct sim_world *world, const char *machine)
         .fates = fates, .count = count, .names = SIM_NAMES_PREFIX, .seed = rng_u64(&world->chance)};
     struct sim_disk *after = sim_disk_after_cut(found->disk, &cut);
     free(fates);
-    sim_disk_free(found->disk);
+    retire(world, found->disk);
     found->disk = after;
     found->boot_us = world->now_us;
     memset(found->faults, 0, sizeof found->faults);
@@ -250,10 +286,30 @@ bool sim_has_stopped(const struct port *port)
     return port->stopping;
 }
 
+/* port_open has no argument to carry the world of a role that opens its own port. */
+static struct {
+    struct sim_world *world;
+    char machine[SIM_NAME_MAX];
+} next_open;
+
+void sim_next_open(struct sim_world *world, const char *machine)
+{
+    next_open.world = world;
+    memcpy(next_open.machine, sim_machine(world, machine)->name, SIM_NAME_MAX);
+}
+
 struct port *port_open(port_handler *handler, void *role)
 {
+    struct sim_world *world = next_open.world;
+    if (world != NULL) {
+        struct port *port = sim_start(world, next_open.machine, handler, role);
+        next_open.world = NULL;
+        port->is_opened = true;
+        return port;
+    }
     struct port *port = sim_start(sim_open(1), "machine", handler, role);
     port->owns_world = true;
+    port->is_opened = true;
     return port;
 }
 
@@ -263,7 +319,11 @@ void port_close_all(struct port *port)
         return;
     }
     struct sim_world *owned = port->owns_world ? port->world : NULL;
-    sim_kill(port);
+    INVARIANT(port->runs == 0 && port->world->running != port);
+    if (!port->dead) {
+        net_die(port);
+    }
+    release(port);
     if (owned != NULL) {
         sim_close(owned);
     }
@@ -343,6 +403,7 @@ static void happened(struct port *port, const struct happening *what)
     case SIM_WAKE: wake(port, what->object, what->detail); return;
     case SIM_SYNCED: files_synced(port, what->object); return;
     case SIM_CHANGED: files_changed(port, what->object); return;
+    case SIM_TERMINATE: sim_tell(port, &(struct port_event){.kind = PORT_TERMINATE}); return;
     case SIM_NET: net_happened(port, what); return;
     }
     UNREACHABLE();
@@ -362,23 +423,34 @@ static bool step(struct sim_world *world)
         return true;
     }
     happened(port, &what);
-    while (world->heap_count > 0 && world->heap[0].at_us == world->now_us
+    while (!port->dead && world->heap_count > 0 && world->heap[0].at_us == world->now_us
            && world->heap[0].port == port->id) {
         what = take_next(world);
         happened(port, &what);
     }
-    sim_tell(port, &(struct port_event){.kind = PORT_TURN_ENDED});
-    net_turn_ended(port);
+    if (!port->dead) {
+        sim_tell(port, &(struct port_event){.kind = PORT_TURN_ENDED});
+    }
+    if (!port->dead) {
+        net_turn_ended(port);
+    } else if (!port->is_opened && port->runs == 0) {
+        release(port);
+    }
     world->turns++;
     return true;
 }
 
 void port_run(struct port *port)
 {
+    if (port->dead) {
+        return;
+    }
     port->stopping = false;
     sim_happen(port, 0, SIM_TURN, 0, 0);
+    port->runs++;
     while (!port->stopping && step(port->world)) {
     }
+    port->runs--;
 }
 
 static bool run_to(struct sim_world *world, uint64_t until_us, bool (*holds)(void *), void *context)
