@@ -6,6 +6,9 @@
  *
  * Where the disk's flush costs nothing these figures say what the processor costs; the ratio is
  * what travels.
+ *
+ * With a slow flush: LD_PRELOAD=build/release/shim/failfs.so HOLDFAST_FAIL=fdatasync:1:5ms:forever
+ * bench_journal /dev/shm
  */
 #include "io/bus.h"
 
