@@ -227,6 +227,18 @@ class Platform:
     def counters(self):
         return dict(self.sql("SELECT name, value FROM counter"))
 
+    def applied(self, gateway):
+        """The position behind the last record of the gateway's spool that is in the store."""
+        rows = self.sql("SELECT position FROM source WHERE name = ?", gateway)
+        return rows[0][0] if rows else 0
+
+    def catch_up(self):
+        """Returns when all that is durable in the spools now is in the store."""
+        for gateway in self.up()["gateways"]:
+            mark = (self.data / "gateway" / gateway["name"] / "spool" / "mark").read_bytes()
+            end = struct.unpack(">Q", mark[4:12])[0]
+            wait_for(lambda: self.applied(gateway["name"]) >= end, 30, f"ingest is at {end} of {gateway['name']}")
+
     def violations(self):
         return {name: value for name, value in self.metrics().items() if "violations_total" in name and value > 0}
 
