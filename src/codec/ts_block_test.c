@@ -204,6 +204,23 @@ TEST("a block with a bit turned, cut short or longer than it should be is not re
     CHECK_U64(count, 0);
 }
 
+TEST("the vector of docs/protocol/ts-block.md is what is written and read")
+{
+    static const uint8_t vector[] = {0x01, 0x00, 0x03, 0x00, 0x01, 0x06, 0x00, 0x03,
+                                     0x85, 0xfd, 0x01, 0x7f, 0x43, 0xf0, 0x40, 0x42,
+                                     0xf8, 0x20, 0x3e, 0x00, 0x77, 0xc4, 0x0f, 0x1d};
+    size_t count = 0;
+    struct writer w = writer_over(bytes, sizeof bytes);
+    for (size_t i = 0; i < 3; i++) {
+        points[i] = (struct point){1000 + (int64_t)i * 1000, i < 2 ? 1.5 : 2.5, TIME_SYNCED,
+                                   PROVENANCE_DEVICE};
+    }
+    CHECK(ts_block_encode(points, 3, &w) == TS_BLOCK_OK);
+    CHECK(slice_equal(writer_slice(&w), slice_of(vector, sizeof vector)));
+    CHECK(ts_block_decode(slice_of(vector, sizeof vector), decoded, 3, &count) == TS_BLOCK_OK);
+    CHECK(count == 3 && same(&decoded[2], &points[2]));
+}
+
 TEST("a steady series costs next to nothing")
 {
     fill_plain(TS_BLOCK_POINTS_MAX);

@@ -231,10 +231,13 @@ enum store_result store_dead_letters(struct store *st,
                                      size_t *count);
 enum store_result store_dead_letter_payload(struct store *st, int64_t id, struct writer *w);
 
-/* Totals since the store was made, in the same transactions as what they count. Names, by byte
- * order: "applied" "duplicate" "points" "repeated" (exact repeats that collapsed) "hello" "linked"
- * "unlinked" "lost" "waited", and "refused.REASON" for each reason of docs/architecture.md that has
- * occurred. */
+/*
+ * Totals since the store was made, in the same transactions as what they count, by name: "applied"
+ * "duplicate" "hello" "link" "waiting" "refused", of which each record of a journal is one
+ * ("waiting" falls again); "refused.REASON" for each reason of docs/architecture.md that has
+ * occurred; "points", "repeated" (exact repeats that collapsed), "texts" (values left out), "lost"
+ * (numbers declared lost).
+ */
 struct store_counter {
     char name[STORE_COUNTER_MAX + 1];
     uint64_t value;
