@@ -162,19 +162,24 @@ static bool make_world(void)
     return made && shell("cp factory/manufacturer.pem data/pki/manufacturers/hydra.pem");
 }
 
+static void stop_all(void)
+{
+    stop(&service_pid, SIGTERM);
+    stop(&keeper_pid, SIGTERM);
+}
+
 static bool start_all(bool require_linking)
 {
+    static bool is_registered;
+    stop_all(); /* a test that ended early left them */
+    if (!is_registered) {
+        is_registered = atexit(stop_all) == 0;
+    }
     if (!make_world()) {
         return false;
     }
     start_keeper();
     return start_service(require_linking, UINT64_C(7) * 86400000);
-}
-
-static void stop_all(void)
-{
-    stop(&service_pid, SIGTERM);
-    stop(&keeper_pid, SIGTERM);
 }
 
 /* curl with this identity ("d1/idevid", or "" for none); gives the HTTP status, 0 where there was
