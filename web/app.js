@@ -217,8 +217,7 @@ function frame() {
       <main id="main" tabindex="-1">${view?.render()}</main>
     </div>
     <nav class="tabbar" aria-label=${t("nav.compact")}>${links()}</nav>
-    <p id="says" class="sr" role="status" aria-live="polite"></p>
-    ${keyList()}`;
+    <p id="says" class="sr" role="status" aria-live="polite"></p>`;
 }
 
 function paint() {
@@ -227,31 +226,9 @@ function paint() {
   render(view.bare ? html`<main id="main" class="bare">${view.render()}</main>` : frame(), root);
 }
 
-function keyList() {
-  /** @type {[string[], import("./texts.js").TextKey][]} */
-  const keys = [
-    [["/"], "keys.search"],
-    [["g", "f"], "keys.fleet"],
-    [["g", "d"], "keys.devices"],
-    [["j", "k"], "keys.rows"],
-    [["Enter"], "keys.open"],
-    [["Esc"], "keys.close"],
-    [["?"], "keys.list"],
-  ];
-  return html`<dialog id="keys" aria-labelledby="h-keys">
-    <h2 id="h-keys">${t("keys.title")}</h2>
-    <dl>
-      ${keys.map(([names, key]) => html`<dt>${names.map((n) => html`<kbd>${n}</kbd> `)}</dt><dd>${t(key)}</dd>`)}
-    </dl>
-    <form method="dialog"><button class="btn" @click=${(/** @type {Event} */ e) => (e.preventDefault(), keyDialog()?.close())}>${t("close")}</button></form>
-  </dialog>`;
-}
-function keyDialog() {
-  return /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"));
-}
-function showKeys() {
+async function showKeys() {
   closeMenus();
-  keyDialog()?.showModal();
+  (await import("./parts/keys.js")).openKeys();
 }
 function closeMenus() {
   for (const menu of document.querySelectorAll("details.menu[open]")) menu.removeAttribute("open");
@@ -267,7 +244,7 @@ document.addEventListener("keydown", (event) => {
     if (target.matches("input")) target.blur();
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input, textarea, select") || view?.bare || keyDialog()?.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input, textarea, select") || view?.bare || document.querySelector("dialog[open]")) return;
   const wasGoing = isGoing;
   isGoing = false;
   if (wasGoing && event.key === "f") navigate("/");

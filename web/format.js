@@ -63,6 +63,17 @@ export function measure(value) {
   return signed(fixed[size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3].format(value));
 }
 
+/**
+ * A value with its unit; bytes, bits and the like carry a prefix where they are large. SenML's `/` is a bare ratio.
+ * @param {unknown} value @param {string | null | undefined} unit @returns {[string, string]}
+ */
+export function measured(value, unit) {
+  const name = unit === "/" || !unit ? "" : unit;
+  if (typeof value !== "number" || !/^(B|bit|bit\/s|B\/s|Hz|W|Wh|V|A|Pa|m)$/.test(name) || Math.abs(value) < 1e5) return [measure(value), name];
+  const at = Math.min(3, Math.floor(Math.log10(Math.abs(value)) / 3) - 1);
+  return [signed(fixed[2].format(value / 1000 ** (at + 1))), `${["k", "M", "G", "T"][at]}${name}`];
+}
+
 /** @param {number | null | undefined} n @returns {[string, string]} the figure, and k or M where it is long */
 export function big(n) {
   if (typeof n !== "number" || !Number.isFinite(n)) return [none, ""];

@@ -74,7 +74,7 @@ export async function run(test, stage, upFile) {
         const want = await api("/fleet");
         const shown = await page.evaluate(() => ({
           title: document.querySelector("#h-health")?.textContent ?? "",
-          states: [...document.querySelectorAll(".lens-keys .num")].map((e) => Number(/[\d,]+/.exec(e.firstElementChild?.nextSibling?.textContent ?? e.textContent ?? "")?.[0].replaceAll(",", ""))),
+          states: [...document.querySelectorAll(".lens-keys .num")].map((e) => Number(/[\d,]+/.exec(e.textContent ?? "")?.[0].replaceAll(",", ""))),
           connected: Number(document.querySelector(".kpi .v")?.textContent?.replaceAll(",", "")),
           gateways: document.querySelectorAll(".gwt tbody tr").length,
         }));
@@ -129,7 +129,7 @@ export async function run(test, stage, upFile) {
       await page.waitForFunction(() => document.querySelectorAll(".chart hf-age[at]").length > 0);
       let compared = 0;
       const shown = await page.$$eval(".chart", (charts) =>
-        charts.map((c) => ({ series: c.getAttribute("data-series"), at: Number(c.querySelector("hf-age")?.getAttribute("at")), text: c.querySelector(".val")?.firstChild?.nextSibling?.textContent ?? c.querySelector(".val")?.textContent ?? "" })),
+        charts.map((c) => ({ series: c.getAttribute("data-series"), at: Number(c.querySelector("hf-age")?.getAttribute("at")), text: c.querySelector(".val")?.textContent ?? "" })),
       );
       for (const s of shown) {
         if (!s.at) continue;
@@ -137,7 +137,8 @@ export async function run(test, stage, upFile) {
         const point = answer.items.find((/** @type {any} */ p) => Math.abs(Date.parse(p.time) - s.at) < 1);
         expect(point, `series ${s.series}: the page shows a value of ${new Date(s.at).toISOString()}, the store has none`);
         if (typeof point.value !== "number") continue;
-        const read = Number(s.text.trim().replaceAll(",", "").replace("−", "-").split(/\s/)[0]);
+        const scale = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 }[/^[^ ]+ ([kMGT])(?:B|bit)/.exec(s.text.trim())?.[1] ?? ""] ?? 1;
+        const read = Number(s.text.trim().replaceAll(",", "").replace("−", "-").split(/\s/)[0]) * scale;
         expect(Math.abs(read - point.value) <= Math.max(0.0006, Math.abs(point.value) * 0.006), `series ${s.series}: page ${s.text.trim()}, store ${point.value}`);
         compared++;
       }

@@ -85,7 +85,7 @@ export function timeline(d, rangeS) {
   const first = beginning(d);
   const from = rangeS === 0 ? first - (now - first) * 0.01 : now - rangeS * 1000;
   const s = { from, to: Math.max(now, from + 1000) };
-  const marks = ticks(s.from, s.to, 7);
+  const marks = ticks(s.from, s.to, innerWidth < 640 ? 3 : 7);
   const links = linkBars(d.history?.links ?? [], now);
   const boots = (d.history?.boots ?? []).map((/** @type {any} */ b) => ({ at: ms(b.at) ?? 0, says: t("tl.boot", { n: b.boot, when: when(b.at) }), shape: "line" }));
   const entries = (d.entries ?? []).map((/** @type {any} */ e) => ({ at: ms(e.at) ?? 0, says: `${e.what}, ${when(e.at)}`, shape: "dot" }));

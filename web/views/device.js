@@ -129,7 +129,7 @@ export function deviceView({ update, remember, live }, name, search) {
         missing + lost > 0 ? t("c.complete.bad", { n: missing, lost }) : d.next_seq > 1 ? t("c.complete.ok", { n: d.messages ?? d.next_seq - 1 }) : t("c.complete.none"),
       ),
       check(
-        !d.connected ? "unk" : isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "warn" : "unk",
+        !d.connected ? "unk" : isOff ? "warn" : quality === "synced" ? "ok" : quality === "holdover" ? "wait" : "unk",
         t("c.clock"),
         html`${d.connected || !quality ? nothing : html`${t("c.last")} `}${quality ? word("c.clock", quality) : t("c.clock.unknown")}${typeof d.clock?.offset_s === "number" ? html`, ${t("c.clock.off", { o: offset(d.clock.offset_s) })}` : nothing}`,
       ),

@@ -2,7 +2,7 @@
 // as a table. Values come from buckets of the server and, newer than those, from the stream.
 import { html, nothing, svg } from "../vendor/lit-html.js";
 import { get, Resource } from "../api.js";
-import { brief, clock, duration, measure, ms, num, tick, ticks, wall, when } from "../format.js";
+import { brief, clock, duration, measure, measured, ms, num, tick, ticks, wall, when } from "../format.js";
 import { roundRange, silences } from "../parts/charts.js";
 import { shape, st } from "../parts/states.js";
 import { age, empty, problem, seg, skeleton } from "../parts/ui.js";
@@ -260,10 +260,11 @@ export function telemetry(device, update, remember, search) {
             last: measure(value),
           });
     const [low, high] = p.y;
+    const [figure, unit] = measured(value, l.series.unit);
     return html`<div class="chart" data-aged data-series=${l.series.id}>
       <div class="m">
         <b>${label}</b>
-        <span class="val" data-v>${measure(value)} <small>${l.series.unit ?? ""}</small></span>
+        <span class="val" data-v>${figure} <small>${unit}</small></span>
         <span>${age(at, Math.max(10, 3 * usual(l)))}</span>
         <span class="says">${says(l)}</span>
       </div>
@@ -272,13 +273,13 @@ export function telemetry(device, update, remember, search) {
         ${known.length === 0 && l.buckets.data ? html`<span class="gapnote">${t("tm.inrange", { when: when(at) })}</span>` : nothing}
         ${l.buckets.problem ? html`<span class="gapnote t-fail">${l.buckets.problem.title}</span>` : nothing}
       </div>
-      <div class="yax" aria-hidden="true">${known.length === 0 ? nothing : [high, (low + high) / 2, low].map((v) => html`<span>${axisLabel(v)}</span>`)}</div>
+      <div class="yax" aria-hidden="true">${known.length === 0 ? nothing : [high, (low + high) / 2, low].map((v) => html`<span>${axisLabel(v, l.series.unit)}</span>`)}</div>
     </div>`;
   }
 
   /** @param {{from: number, to: number}} s */
   function axis(s) {
-    const marks = ticks(s.from, s.to, 6);
+    const marks = ticks(s.from, s.to, innerWidth < 640 ? 3 : 6);
     return html`<div class="xax" aria-hidden="true">
       <svg width="100%" height="16">${marks.map((at) => xmark(at, s))}</svg>
     </div>`;
@@ -316,7 +317,7 @@ export function telemetry(device, update, remember, search) {
           ${rows.map(
             (r) => html`<tr>
               <th scope="row" class="nowrap">${step >= 86400e3 ? brief(r.from) : wall(r.from)}</th>
-              ${r.cells.map((c) => html`<td class="r">${c === null ? html`<span class="st t-off">${shape("off")}<span class="sr">${t("tm.gap")}</span></span>` : measure(c)}</td>`)}
+              ${r.cells.map((c) => html`<td class="r nowrap">${c === null ? html`<span class="st t-off">${shape("off")}<span class="sr">${t("tm.gap")}</span></span>` : measure(c)}</td>`)}
             </tr>`,
           )}
         </tbody>
@@ -383,8 +384,10 @@ function xmark(at, s) {
   return svg`<text class="tx" x="${x.toFixed(2)}%" y="12" text-anchor=${x < 3 ? "start" : x > 97 ? "end" : "middle"}>${tick(at, s.to - s.from)}</text>`;
 }
 
-/** A round number at an axis: no more digits than it has. @param {number} v */
-function axisLabel(v) {
+/** A round number at an axis: no more digits than it has. @param {number} v @param {string | null} unit */
+function axisLabel(v, unit) {
   const size = Math.abs(v);
+  const [figure, scaled] = measured(v, unit);
+  if (size >= 1e5 && scaled !== "" && scaled !== unit) return `${figure} ${scaled[0]}`;
   return size !== 0 && (size >= 1e6 || size < 1e-3) ? measure(v) : num(Number(v.toPrecision(6)), 3);
 }
