@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 static void note_closed(struct pair *p, const struct port_event *ev)
 {
@@ -90,7 +90,7 @@ void pair_open(struct pair *p)
                                               .send_cap = 1 << 20,
                                               .handshakes_max = 100,
                                               .connections_max = 100,
-                                              .handshake_ms = 5000};
+                                              .handshake_ms = 30000};
     p->client_in = malloc(PAIR_BYTES_MAX);
     p->port = port_open(on_event, p);
     p->deadline = port_wake_new(p->port, NULL);

@@ -64,7 +64,7 @@ static bool witness_until(struct witness *w, enum port_event_kind kind, unsigned
 {
     w->until = kind;
     w->until_count = count;
-    port_wake_at(w->deadline, port_now_ms(w->port) + 10000);
+    port_wake_at(w->deadline, port_now_ms(w->port) + 60000);
     port_run(w->port);
     return !w->late;
 }
