@@ -7,10 +7,9 @@
 
 enum { SERIES_MAX = 1024, POINTS_MAX = 10000, POINTS_DEFAULT = 1000, BUCKETS_DEFAULT = 500 };
 
-static void put_device(struct json_writer *j, const struct control *c, const struct device_id *id)
+static void put_device(struct json_writer *j, struct control *c, const struct device_id *id)
 {
-    struct fleet *f = &((struct control *)(uintptr_t)c)->fleet;
-    const struct fleet_device *row = fleet_find(f, id);
+    const struct fleet_device *row = fleet_find(&c->fleet, id);
     char text[DEVICE_ID_TEXT_LEN];
     struct writer w = writer_over(text, sizeof text);
     device_id_write_text(&w, id);
@@ -58,9 +57,7 @@ void data_write_last(struct json_writer *j, const struct store_series *s)
     json_object_end(j);
 }
 
-static void write_series(struct json_writer *j,
-                         const struct control *c,
-                         const struct store_series *s)
+static void write_series(struct json_writer *j, struct control *c, const struct store_series *s)
 {
     json_object(j);
     json_put_u64(j, "v", 1);

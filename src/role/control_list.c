@@ -250,14 +250,10 @@ static void write_what(struct json_writer *j, struct slice kind)
         const char *kind, *what;
     } rows[] = {
         {"device-created", "The device was registered."},
-        {"device-enrolled", "The device enrolled for the first time."},
-        {"device-renamed", "The device got another name."},
         {"certificate-issued", "A certificate was issued."},
-        {"certificate-renewed", "The certificate was renewed."},
         {"certificate-seen", "A certificate was seen in use for the first time."},
-        {"bundle-issued", "A certificate for a stock client was issued."},
-        {"state-changed", "The identity moved to another state."},
         {"enrolment-refused", "An enrolment was refused."},
+        {"trust-list-signed", "A trust list was signed."},
         {"operator-added", "An operator was added."},
         {"operator-token-added", "A token was made."},
         {"login-link-made", "A login link was made."},

@@ -367,7 +367,7 @@ static void bundle_answered(void *context, const struct bundle_answer *answer)
         control_fail(c, "the registry cannot be written", "a bundle");
     }
     if (call == NULL) {
-        return; /* who asked is gone; the same name and key asked again give the same certificate */
+        return; /* who asked is gone; the device is in the registry, and its name is taken */
     }
     struct ask a = {
         .control = c,
