@@ -1,5 +1,4 @@
 #include "base/arena.h"
-
 #include "test/test.h"
 
 #include <stdalign.h>

@@ -1,6 +1,7 @@
 /*
- * What must not be mixed is a type: device ids and digests. A device id is the first half of SHA-256 over
- * a domain tag and the hardware root's public key; its text form is "hf1:" and 32 lower-case hex digits.
+ * What must not be mixed is a type: device ids and digests. A device id is the first half of
+ * SHA-256 over a domain tag and the hardware root's public key; its text form is "hf1:" and 32
+ * lower-case hex digits.
  */
 #ifndef BASE_ID_H
 #define BASE_ID_H
@@ -20,7 +21,8 @@ struct digest {
 
 bool device_id_equal(const struct device_id *a, const struct device_id *b);
 
-/* Accepts the one text form and nothing else: no upper case, no blanks. `out` is written only on true. */
+/* Accepts the one text form and nothing else: no upper case, no blanks. `out` is written only on
+ * true. */
 bool device_id_from_text(struct slice text, struct device_id *out);
 void device_id_write_text(struct writer *w, const struct device_id *id);
 

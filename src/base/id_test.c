@@ -1,5 +1,4 @@
 #include "base/id.h"
-
 #include "test/test.h"
 
 TEST("a device id has one text form")

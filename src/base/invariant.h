@@ -1,8 +1,8 @@
 /*
- * What we promise ourselves, in every build. INVARIANT stops where going on could cost keys, data or a
- * device; HOLDS counts and is false where there is a safe branch; promise_* are the system's numbered
- * promises (docs/invariants.md), each counted by name so that "zero violations" can be told from
- * "never looked at".
+ * What we promise ourselves, in every build. INVARIANT stops where going on could cost keys, data
+ * or a device; HOLDS counts and is false where there is a safe branch; promise_* are the system's
+ * numbered promises (docs/invariants.md), each counted by name so that "zero violations" can be
+ * told from "never looked at".
  */
 #ifndef BASE_INVARIANT_H
 #define BASE_INVARIANT_H
@@ -51,7 +51,8 @@ struct invariant_breach {
 /* The newest breach; `text` is NULL where there was none. */
 struct invariant_breach invariant_last(void);
 
-/* Breaches noted since the process began: a metric in production, zero after each test and simulation. */
+/* Breaches noted since the process began: a metric in production, zero after each test and
+ * simulation. */
 uint64_t invariant_breaches(void);
 uint64_t promise_evaluations(enum promise which);
 uint64_t promise_violations(enum promise which);

@@ -1,6 +1,6 @@
 /*
- * Reads big-endian fields from a slice. Sticky: after one short read every further read gives zero (or an
- * empty slice), so a decoder reads like a schema and asks once at the end.
+ * Reads big-endian fields from a slice. Sticky: after one short read every further read gives zero
+ * (or an empty slice), so a decoder reads like a schema and asks once at the end.
  */
 #ifndef BASE_READER_H
 #define BASE_READER_H

@@ -1,6 +1,5 @@
 #include "base/reader.h"
 #include "base/writer.h"
-
 #include "test/test.h"
 
 TEST("a short read gives zero, and so does every read after it")

@@ -1,6 +1,6 @@
 /*
- * A seeded generator (SplitMix64) for back-off jitter, tests and the simulator: same seed, same numbers.
- * Never for keys, nonces or tokens: those come from the port's entropy.
+ * A seeded generator (SplitMix64) for back-off jitter, tests and the simulator: same seed, same
+ * numbers. Never for keys, nonces or tokens: those come from the port's entropy.
  */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H

@@ -1,6 +1,6 @@
 /*
- * A borrowed run of bytes. Never owned, never NUL-terminated: whoever made the bytes keeps them, and
- * says for how long. Knows nothing of what the bytes mean.
+ * A borrowed run of bytes. Never owned, never NUL-terminated: whoever made the bytes keeps them,
+ * and says for how long. Knows nothing of what the bytes mean.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -34,7 +34,8 @@ int slice_compare(struct slice a, struct slice b);
 /* What is left of `a` without its first `count` bytes; empty where it has not as many. */
 struct slice slice_after(struct slice a, size_t count);
 
-/* Are both the same bytes? Takes the same time wherever they differ; for tags, tokens and secrets. */
+/* Are both the same bytes? Takes the same time wherever they differ; for tags, tokens and secrets.
+ */
 bool equal_ct(const void *a, const void *b, size_t len);
 
 /* Overwrites a secret; never removed by the compiler. */

@@ -1,7 +1,8 @@
 /*
- * A map from 16-byte ids to 32-bit values in the caller's array: open addressing, linear probes, deletion
- * by shifting back. Keys are spread by a seed from the port's entropy, so that a stranger who picks ids
- * cannot pick collisions. Bounded: the array's size is the limit, at most 7/8 of it are used.
+ * A map from 16-byte ids to 32-bit values in the caller's array: open addressing, linear probes,
+ * deletion by shifting back. Keys are spread by a seed from the port's entropy, so that a stranger
+ * who picks ids cannot pick collisions. Bounded: the array's size is the limit, at most 7/8 of it
+ * are used.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H

@@ -1,7 +1,5 @@
-#include "base/table.h"
-
 #include "base/rng.h"
-
+#include "base/table.h"
 #include "test/test.h"
 
 #include <string.h>

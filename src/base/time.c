@@ -63,7 +63,7 @@ bool civil_to_unix_ms(const struct civil *at, int64_t *unix_ms)
     }
     int64_t days = days_from_date(at->year, at->month, at->day);
     *unix_ms = days * MS_PER_DAY + at->hour * INT64_C(3600000) + at->minute * INT64_C(60000)
-             + at->second * INT64_C(1000) + at->ms;
+               + at->second * INT64_C(1000) + at->ms;
     return true;
 }
 

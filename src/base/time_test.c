@@ -1,5 +1,4 @@
 #include "base/time.h"
-
 #include "test/test.h"
 
 static const struct {

@@ -1,6 +1,6 @@
 /*
- * Fills the caller's array. Sticky: what does not fit whole is not written, nor is anything after it, and
- * `overflow` tells. Numbers are written big-endian.
+ * Fills the caller's array. Sticky: what does not fit whole is not written, nor is anything after
+ * it, and `overflow` tells. Numbers are written big-endian.
  */
 #ifndef BASE_WRITER_H
 #define BASE_WRITER_H

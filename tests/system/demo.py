@@ -119,7 +119,7 @@ def second_refused(platform):
 def main():
     script = lib.Script()
     platform = lib.Platform(devices=DEVICES, name="demo")
-    if not script.run("the demo comes up", platform.start):
+    if not script.run("the demo comes up", lambda: platform.start() and None):
         platform.tell_logs()
         platform.stop()
         script.end()
