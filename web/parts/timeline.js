@@ -97,7 +97,7 @@ export function timeline(d, rangeS) {
       <div class="lane ax">
         <span></span>
         <svg aria-hidden="true">
-          ${marks.filter((at) => percent(at, s) < 92).map((at) => svg`<text class="tt q" x="${percent(at, s).toFixed(2)}%" y="14" text-anchor=${percent(at, s) < 4 ? "start" : "middle"}>${tick(at, s.to - s.from)}</text>`)}
+          ${marks.filter((at) => percent(at, s) < (innerWidth < 640 ? 78 : 92)).map((at) => svg`<text class="tt q" x="${percent(at, s).toFixed(2)}%" y="14" text-anchor=${percent(at, s) < 4 ? "start" : "middle"}>${tick(at, s.to - s.from)}</text>`)}
           <text class="tt" x="100%" y="14" text-anchor="end">${t("tl.now")}</text>
         </svg>
       </div>
