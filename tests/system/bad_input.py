@@ -301,11 +301,11 @@ def configuration(platform, _):
 def sanitizers(platform):
     """What they write goes to the logs; leaks are told at the end."""
     status = platform.stop()
-    need(status == 0, f"the platform ended with status {status}")
     for path in [platform.dir / "demo.log", *sorted((platform.data / "log").glob("*.log"))]:
         text = path.read_text(errors="replace")
-        found = re.search(r"(?m)^.*(ERROR: \w+Sanitizer|runtime error:|invariant|broken).*$", text)
-        need(not found, f"{path.name}: {found and found[0][:200]}")
+        found = re.search(r"(?m)^.*(ERROR: \w+Sanitizer|runtime error:|invariant|broken)", text)
+        need(not found, f"{path.name}: {found and text[found.start():found.start() + 3000]}")
+    need(status == 0, f"the platform ended with status {status}")
 
 
 def main():
