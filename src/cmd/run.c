@@ -36,14 +36,29 @@ bool roles_read_config(struct cli *cli, struct config *config, int *exit)
     return ok;
 }
 
-/* "DATA/rest", kept until the process ends. */
+/* What a role's configuration points to lives as long as the process does. */
+struct kept {
+    struct kept *next;
+    char text[];
+};
+static struct kept *all_kept;
+
+static char *keep(size_t cap)
+{
+    struct kept *kept = malloc(sizeof *kept + cap);
+    if (kept == NULL) {
+        abort();
+    }
+    kept->next = all_kept;
+    all_kept = kept;
+    return kept->text;
+}
+
+/* "DATA/rest" */
 static const char *path_in(const struct config *config, const char *rest)
 {
     size_t cap = strlen(config->data) + strlen(rest) + 2;
-    char *path = malloc(cap);
-    if (path == NULL) {
-        abort();
-    }
+    char *path = keep(cap);
     (void)snprintf(path, cap, "%s/%s", config->data, rest);
     return path;
 }
@@ -51,8 +66,8 @@ static const char *path_in(const struct config *config, const char *rest)
 static const char *address_of(const char *url)
 {
     char scheme[16];
-    char *address = malloc(CONFIG_TEXT_MAX);
-    if (address == NULL || !config_url(url, scheme, address)) {
+    char *address = keep(CONFIG_TEXT_MAX);
+    if (!config_url(url, scheme, address)) {
         abort(); /* config_read let no other form pass */
     }
     return address;
