@@ -11,6 +11,8 @@ from gateway import BUILD, DEADLINE, Gateway, Skip, check, make_ca, make_leaf, o
 try:
     import cbor2
 except ImportError:
+    if sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3"):
+        os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # where Debian's packages are
     print("skipped: python3-cbor2 is not there")
     print("0 passed, 0 failed, 1 skipped")
     sys.exit(0)
