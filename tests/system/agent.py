@@ -323,13 +323,13 @@ def test_kills_lose_no_row_and_use_no_number_twice(site, service):
     gateway = Gateway(site.d)
     kills = 0
     for turn in range(12):
-        agent = Agent(site, service, gateway, "--source", f"csv:{path},rate=1500", "--once")
+        agent = Agent(site, service, gateway, "--source", f"csv:{path},rate=800", "--once")
+        wait_for("a live session", lambda: agent.words().count("is live") > turn or agent.process.poll() is not None)
+        time.sleep(0.03 * (turn % 5))  # somewhere in its work: where does not matter
         if turn % 3 == 2:
             gateway.kill()
             time.sleep(0.15)  # the agent goes on measuring without a gateway
             gateway = Gateway(site.d)
-        else:
-            time.sleep(0.1 + 0.07 * turn % 0.3)  # somewhere in its work: where does not matter
         if agent.process.poll() is None:
             kills += 1
         agent.kill()
