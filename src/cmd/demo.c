@@ -369,6 +369,7 @@ int cmd_demo(struct cli *cli)
                  d.site.dir);
     (void)fflush(stdout);
     int exit = go(&d);
+    (void)port_unlink(d.port, path);
     port_close_all(d.port);
     return exit;
 }

@@ -36,7 +36,7 @@
 #include "trust/chain.h"
 
 enum {
-    ADMIT_BOOTS = 8,    /* hellos kept of a device */
+    ADMIT_BOOTS = 32,   /* hellos kept of a device: its outbox may hold messages of that many */
     ADMIT_LINKS = 6,    /* newest connections of a device whose exporter may be named by a hello */
     ADMIT_MAC_KEYS = 2, /* derived keys held of a device */
     ADMIT_INGEST_KEYS = 4, /* our own, newest first */

@@ -317,7 +317,7 @@ TEST("within a boot the key never changes, and a boot that goes back in numbers 
     end();
 }
 
-TEST("the last eight boots are kept: older ones are stale, in hello and in message")
+TEST("the last ADMIT_BOOTS boots are kept: older ones are stale, in hello and in message")
 {
     REQUIRE(begin(DEVICES));
     struct craft_device *d = &b.devices[0];
@@ -326,10 +326,10 @@ TEST("the last eight boots are kept: older ones are stale, in hello and in messa
     (void)link_up(d, 1);
     memcpy(old.exporter, d->exporter, sizeof old.exporter);
     CHECK(greet(&old) == ADMIT_GREETED);
-    for (uint32_t boot = 2; boot <= 9; boot++) {
+    for (uint32_t boot = 2; boot <= ADMIT_BOOTS + 1; boot++) {
         REQUIRE(craft_boot(&b.site, d, boot * 2, boot * 1000ull));
         CHECK(greet(d) == ADMIT_GREETED);
-        CHECK(ordered(ADMIT_EXPIRE) == (boot == 9));
+        CHECK(ordered(ADMIT_EXPIRE) == (boot == ADMIT_BOOTS + 1));
         CHECK(tell(d, boot * 1000ull) == ADMIT_APPLIED);
     }
     CHECK(refused(tell(&old, 1), ADMIT_STALE_BOOT));
