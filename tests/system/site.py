@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""A site without the demo, as the README tells it: a manufacturer, init, run, an agent; console and API over https."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import lib
+from lib import need, wait_for
+
+
+class Site:
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-site-"))
+        self.base = lib.free_port_base()
+        self.data = self.dir / "site"
+        self.processes = []
+
+    def holdfast(self, *args, status=0):
+        done = subprocess.run([str(lib.BIN / "holdfast"), *args], capture_output=True, text=True, cwd=self.dir, env=self.env(), timeout=60)
+        need(done.returncode == status, f"holdfast {' '.join(args)}: status {done.returncode}: {done.stderr}")
+        return done.stdout + done.stderr
+
+    def env(self):
+        path = self.data / "env"
+        if not path.exists():
+            return dict(os.environ)
+        done = subprocess.run(["bash", "-c", f"set -a; . '{path}' >/dev/null; env -0"], capture_output=True, check=True)
+        return dict(item.split("=", 1) for item in done.stdout.decode().split("\0") if "=" in item)
+
+    def start(self, *command):
+        process = subprocess.Popen(command, cwd=self.dir, stdout=open(self.dir / "run.log", "ab"), stderr=subprocess.STDOUT)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            with contextlib.suppress(OSError):
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        statuses = [process.returncode for process in self.processes]
+        self.processes = []
+        return statuses
+
+
+def makes(site):
+    site.holdfast("factory", "ca", "--dir", "factory", "--manufacturer", "Hydra Machines")
+    site.holdfast("factory", "ca", "--dir", "factory", status=6)
+    said = site.holdfast("init", "--dir", "site", "--site", "Northsea Pressings", "--manufacturer", "factory/manufacturer.pem",
+                         "--port-base", str(site.base))
+    need("root.key" in said, "init says what to keep safe")
+    site.holdfast("init", "--dir", "site", status=6)
+    for path in [*site.data.glob("keeper/*.key"), *site.data.glob("pki/*.key"), site.data / "operator.token", site.data / "env"]:
+        need(path.stat().st_mode & 0o077 == 0, f"{path} is readable by others")
+    site.holdfast("check", "--config", "site/holdfast.toml")
+
+
+def runs(site):
+    site.start(str(lib.BIN / "holdfast"), "run", "--config", "site/holdfast.toml")
+    wait_for(lambda: (site.data / "run" / "control.ready").exists(), 30, "control is ready")
+    need(json.loads(site.holdfast("status", "--json"))["v"] == 1, "status over https")
+
+
+def https_only(site):
+    url = f"https://localhost:{site.base}"
+    context = ssl.create_default_context(cafile=str(site.data / "pki" / "root.pem"))
+    with urllib.request.urlopen(url + "/", context=context, timeout=20) as answer:
+        need(answer.headers["Content-Security-Policy"].startswith("default-src 'none'"), "the console has its policy")
+    try:
+        urllib.request.urlopen(url + "/", context=ssl.create_default_context(), timeout=20)
+        raise lib.Failed("a client without our root trusted the server")
+    except OSError:
+        pass
+    request = urllib.request.Request(url + "/api/v1/status")
+    try:
+        urllib.request.urlopen(request, context=context, timeout=20)
+        raise lib.Failed("the API answered without a credential")
+    except urllib.error.HTTPError as refused:
+        need(refused.code == 401, f"status {refused.code}")
+
+
+def enrols(site):
+    site.holdfast("factory", "idevid", "press-001", "--dir", "factory", "--out", "press-001")
+    site.start(str(lib.BIN / "holdfast-agent"), "--state", "press-001", "--idevid", "press-001/idevid.pem", "--idevid-key",
+               "press-001/idevid.key", "--root", "site/pki/root.pem", "--devices-url", f"https://localhost:{site.base + 1}",
+               "--gateway", f"localhost:{site.base + 10}", "--source", "host")
+    wait_for(lambda: "active" in site.holdfast("device", "list", "--query", "identity:active"), 60, "the device is active")
+    wait_for(lambda: "cpu" in site.holdfast("data", "keys", "press-001"), 60, "its points are stored")
+
+
+def strangers_stay_out(site):
+    """An IDevID of a manufacturer nobody accepted gets no certificate."""
+    site.holdfast("factory", "ca", "--dir", "other", "--manufacturer", "Somebody")
+    site.holdfast("factory", "idevid", "rogue-1", "--dir", "other", "--out", "rogue-1")
+    subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+                    "rogue-1/new.key", "-subj", "/serialNumber=rogue-1", "-outform", "DER", "-out", "rogue-1/new.csr"],
+                   cwd=site.dir, check=True, capture_output=True)
+    subprocess.run(["openssl", "base64", "-A", "-in", "rogue-1/new.csr", "-out", "rogue-1/new.b64"], cwd=site.dir, check=True)
+    done = subprocess.run(["curl", "-s", "-o", "answer", "-w", "%{http_code}", "--cacert", "site/pki/root.pem", "--cert", "rogue-1/idevid.pem",
+                           "--key", "rogue-1/idevid.key", "-H", "Content-Type: application/pkcs10", "--data-binary", "@rogue-1/new.b64",
+                           f"https://localhost:{site.base + 1}/.well-known/est/simpleenroll"], cwd=site.dir, capture_output=True, text=True)
+    need(done.stdout in ("000", "403"), f"a stranger got {done.stdout}")
+    need("rogue-1" not in site.holdfast("device", "list"), "the stranger is not in the registry")
+
+
+def stops(site):
+    statuses = site.stop()
+    need(all(status == 0 for status in statuses), f"statuses {statuses}")
+
+
+def main():
+    if lib.BIN is None:
+        print("skipped: HOLDFAST_BIN names no build\n0 passed, 0 failed, 1 skipped")
+        return
+    script = lib.Script()
+    site = Site()
+    try:
+        for function in (makes, runs, https_only, enrols, strangers_stay_out, stops):
+            if not script.run(function.__name__.replace("_", " "), function, site):
+                print((site.dir / "run.log").read_text()[-2000:] if (site.dir / "run.log").exists() else "")
+                for log in sorted(site.data.glob("log/*.log")):
+                    print(f"--- {log.name}\n{log.read_text()[-800:]}")
+    finally:
+        site.stop()
+        shutil.rmtree(site.dir, ignore_errors=True)
+    script.end()
+
+
+if __name__ == "__main__":
+    main()
