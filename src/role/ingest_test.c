@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -541,6 +542,63 @@ TEST("killed at any instant, again and again, it applies every message once")
         CHECK_U64(stored(&device[i], &is_whole), sent);
         CHECK(is_whole);
     }
+    end(&world);
+}
+
+/* As start_role, where no file can grow beyond `limit` bytes: a disk that fills up at that point.
+ */
+static pid_t start_role_on_small_disk(unsigned batch_records, rlim_t limit)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char batch[16];
+        struct rlimit small = {.rlim_cur = limit, .rlim_max = limit};
+        (void)snprintf(batch, sizeof batch, "%u", batch_records);
+        (void)signal(SIGXFSZ, SIG_IGN);
+        (void)setrlimit(RLIMIT_FSIZE, &small);
+        (void)setenv(role_dir, dir, 1);
+        (void)setenv(role_batch, batch, 1);
+        (void)execl("/proc/self/exe", "ingest_test", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* Waits until the child ended by itself; false, having killed it, where it did not within
+ * `limit_ms`. */
+static bool ended_within(pid_t child, unsigned limit_ms)
+{
+    struct timespec look = {.tv_nsec = 5000000};
+    for (unsigned waited = 0; waited < limit_ms; waited += 5) {
+        if (waitpid(child, NULL, WNOHANG) == child) {
+            return true;
+        }
+        (void)nanosleep(&look, NULL);
+    }
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    return false;
+}
+
+TEST("wherever the disk fills up, no cursor is ahead of its points")
+{
+    struct world world;
+    REQUIRE(begin(&world, 1));
+    greet(&world, 0, &device[0], 1);
+    uint64_t sent = 0;
+    unsigned stopped = 0;
+    for (rlim_t limit = 34 << 10; limit <= 160 << 10; limit += 3 << 10) {
+        for (unsigned i = 0; i < 60; i++) {
+            tell(&world, 0, &device[0], ++sent);
+        }
+        make_durable(&world);
+        stopped += ended_within(start_role_on_small_disk(10, limit), 1500);
+        CHECK(run_once(&world, 0)); /* the disk has room again; its close leaves an empty WAL */
+    }
+    CHECK(stopped > 10);
+    bool is_whole;
+    CHECK_U64(stored(&device[0], &is_whole), sent);
+    CHECK(is_whole);
     end(&world);
 }
 
