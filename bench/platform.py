@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The whole platform on this machine: how long a fleet takes from its first handshake to active, how many messages a
+"""The whole platform on this machine: how long a fleet takes from its first handshake to active, how many rows a
 second go from agents' CSV sources (sealed under their MAC, durable in the outbox, acknowledged by the gateway when
 durable there) through ingest into the store, and what an agent and the roles weigh. The limits of the machine are
 measured by build/release/bench/calibrate in the same run.
@@ -68,9 +68,9 @@ def end_to_end(platform):
     acknowledged = time.monotonic()
     lib.wait_for(lambda: all([s["count"] for s in platform.series(f"bench-{i}")] == [ROWS] * 4 for i in range(AGENTS)), 300, "all points")
     stored = time.monotonic()
-    messages = AGENTS * ROWS - first // 4
-    return {"messages_per_s": round(messages / (stored - moving)), "acknowledged_s": round(acknowledged - began, 2),
-            "stored_s": round(stored - began, 2), "messages": AGENTS * ROWS, "points": 4 * AGENTS * ROWS, "agent_peak_rss_kib": peak}
+    rows = AGENTS * ROWS - first // 4
+    return {"rows_per_s": round(rows / (stored - moving)), "acknowledged_s": round(acknowledged - began, 2),
+            "stored_s": round(stored - began, 2), "rows": AGENTS * ROWS, "points": 4 * AGENTS * ROWS, "agent_peak_rss_kib": peak}
 
 
 def main():
