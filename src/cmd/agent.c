@@ -1,7 +1,7 @@
 /*
  * holdfast-agent: the device's own program. Reads its options, then lets role/device do everything.
  */
-#include "cmd/version.h"
+#include "base/version.h"
 #include "io/port.h"
 #include "role/device.h"
 #include "role/source.h"

@@ -1,5 +1,5 @@
+#include "base/version.h"
 #include "cmd/demo.h"
-#include "cmd/version.h"
 #include "codec/json.h"
 #include "io/replace.h"
 

@@ -1,5 +1,5 @@
+#include "base/version.h"
 #include "cmd/cli.h"
-#include "cmd/version.h"
 #include "role/errors.h"
 
 #include <openssl/crypto.h>

@@ -310,11 +310,6 @@ static bool check_all(struct reading *r)
         return say(r, "HF-1008", "0.1.0 has the embedded store only", "write kind = \"embedded\"",
                    "store.kind is", c->store_kind);
     }
-    if (c->renew_from_ms >= c->device_lifetime_ms) {
-        return say(r, "HF-1007", "renewal must begin before the certificate ends",
-                   "write a smaller renew_from", "ca.renew_from is not below",
-                   "ca.device_lifetime");
-    }
     if (!check_url(r, "console.listen", c->console_listen, "https", "http")
         || !check_url(r, "devices.listen", c->devices_listen, "https", NULL)
         || !check_url(r, "metrics.listen", c->metrics_listen, "http", NULL)) {

@@ -47,7 +47,6 @@ struct config {
     char devices_listen[CONFIG_TEXT_MAX];
     char metrics_listen[CONFIG_TEXT_MAX];
     uint64_t device_lifetime_ms;
-    uint64_t renew_from_ms;
     bool require_linking;
     char bus_kind[CONFIG_TEXT_MAX];
     char store_kind[CONFIG_TEXT_MAX];

@@ -19,7 +19,7 @@ static const struct {
     {"[ca]\ndevice_lifetime = \"91d\"", "HF-1006",
      "f.toml:2:19: device_lifetime of [ca] has the wrong form", ""},
     {"[ca]\ndevice_lifetime = \"1 s\"", "HF-1007", "device_lifetime of [ca] is out of range", ""},
-    {"[ca]\nrenew_from = \"91 d\"", "HF-1007", "renew_from is not below", ""},
+    {"[ca]\nrenew_from = \"66 d\"", "HF-1004", "unknown key \"renew_from\" in [ca]", ""},
     {"[gateway]\nmax_inflight = 0", "HF-1007", "max_inflight", ""},
     {"[gateway]\nmax_inflight = \"9\"", "HF-1006", "max_inflight", ""},
     {"[gateway]\nlisten = []", "HF-1007", "listen", ""},

@@ -10,6 +10,7 @@
 
 #include "base/invariant.h"
 #include "base/table.h"
+#include "base/version.h"
 #include "codec/json.h"
 #include "codec/metrics_text.h"
 #include "core/control/access.h"
@@ -24,7 +25,7 @@
 #include "role/http.h"
 #include "role/metrics.h"
 
-#define CONTROL_VERSION "0.1.0"
+#define CONTROL_VERSION HOLDFAST_VERSION
 
 enum {
     CONTROL_BODY_MAX = 65536,

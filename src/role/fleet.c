@@ -1,5 +1,6 @@
 #include "role/fleet.h"
 
+#include "base/version.h"
 #include "role/device.h"
 
 #include <inttypes.h>
@@ -57,7 +58,7 @@ static bool open_device(struct fleet *f, uint32_t index)
         .outbox = DEVICE_MEMORY,
         .window_messages = WINDOW_MESSAGES,
         .window_bytes = WINDOW_BYTES,
-        .agent = "holdfast-fleet 0.1.0",
+        .agent = "holdfast-fleet " HOLDFAST_VERSION,
     };
     if (device_open(f->port, &config, &f->devices[index], &why) != PORT_OK) {
         (void)fprintf(stderr, "fleet: %s does not start: %s\n", name, why.text);
