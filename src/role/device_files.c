@@ -140,10 +140,7 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
 bool device_begin_boot(struct device *d)
 {
     struct sequence_store store;
-    struct sequence_record last;
-    sequence_stop(&d->sequence, &store);
-    last = store.record;
-    sequence_start(&d->sequence, &last, &store);
+    sequence_begin_boot(&d->sequence, &store);
     key_free(d->ephemeral);
     d->ephemeral = NULL;
     if (!device_store_sequence(d, &store) || key_make(KEY_P256, &d->ephemeral) != KEY_OK) {

@@ -89,7 +89,7 @@ enum sequence_load sequence_load(struct slice file, struct sequence_record *out)
     if (!is_empty[1 - good]) {
         record.boot += record.boot < UINT32_MAX;
         record.next += SEQUENCE_BLOCK;
-        record.counter++;
+        record.counter += 2; /* beyond the spoilt one's, and of the same copy as the spoilt one */
     }
     *out = record;
     return SEQUENCE_FOUND;
@@ -172,6 +172,14 @@ void sequence_save(struct sequence *s, struct sequence_store *out)
 {
     INVARIANT(s->asked == s->reserved);
     put(s, s->reserved, out);
+}
+
+void sequence_begin_boot(struct sequence *s, struct sequence_store *out)
+{
+    INVARIANT(s->asked == s->reserved);
+    const struct sequence_record last = {
+        .counter = s->counter, .boot = s->boot, .next = s->next, .row = s->row, .done = s->done};
+    sequence_start(s, &last, out);
 }
 
 void sequence_stop(struct sequence *s, struct sequence_store *out)

@@ -50,7 +50,8 @@ enum sequence_load {
 
 /*
  * Reads the file's bytes. Where one copy is spoilt it may have been the newer one: the record that
- * is given is then beyond what that one can have said.
+ * is given is then beyond what that one can have said, and what is stored next goes over the spoilt
+ * copy, never over the good one.
  */
 MUST_USE enum sequence_load sequence_load(struct slice file, struct sequence_record *out);
 
@@ -87,6 +88,10 @@ void sequence_note_done(struct sequence *s, uint64_t position);
 
 /* A record of how things stand, without a new block. Nothing may be under way. */
 void sequence_save(struct sequence *s, struct sequence_store *out);
+
+/* A new boot without a new start: what was reserved and not taken is the new boot's. Nothing may be
+ * under way. */
+void sequence_begin_boot(struct sequence *s, struct sequence_store *out);
 
 /* Nothing may be under way. */
 void sequence_stop(struct sequence *s, struct sequence_store *out);

@@ -129,6 +129,44 @@ TEST("a file of zeroes, or cut, is damaged and not fresh")
     CHECK(sequence_load(slice_of(zeroes, 10), &last) == SEQUENCE_DAMAGED);
 }
 
+TEST("what is stored after a torn write goes over the torn copy, so that a second cut spoils "
+     "nothing")
+{
+    struct file f = {0};
+    struct sequence s;
+    struct sequence_record last;
+    struct sequence_store store;
+    begin(&s, &f);
+    begin(&s, &f);
+    for (int cut = 0; cut < 4; cut++) { /* each start is cut within its write */
+        CHECK(sequence_load(of(&f), &last) == SEQUENCE_FOUND);
+        sequence_start(&s, &last, &store);
+        memset(f.bytes + store.offset + 20, 0xa5, 10);
+    }
+    CHECK(sequence_load(of(&f), &last) == SEQUENCE_FOUND);
+}
+
+TEST("a new boot of the running device is stored over the older copy, however the write ends")
+{
+    struct file f = {0};
+    struct sequence s;
+    struct sequence_record last;
+    struct sequence_store store;
+    uint64_t seq = 0;
+    begin(&s, &f); /* the first start of its life: the other copy is still blank */
+    CHECK(sequence_take(&s, &seq));
+    sequence_begin_boot(&s, &store);
+    CHECK(!sequence_take(&s, &seq));
+    struct file cut = f;
+    memset(cut.bytes + store.offset + 20, 0xa5, 10);
+    CHECK(sequence_load(of(&cut), &last) == SEQUENCE_FOUND);
+    apply(&f, &store);
+    sequence_stored(&s);
+    CHECK(s.boot == 2);
+    CHECK(sequence_take(&s, &seq));
+    CHECK_U64(seq, 2);
+}
+
 /* Every write of a life of many boots torn at every byte: what is read afterwards never repeats a
  * number. */
 TEST("a write torn at any byte never makes a number or a boot come twice")
