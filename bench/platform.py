@@ -18,6 +18,7 @@ os.environ.setdefault("HOLDFAST_BIN", str(TOP / "build" / "release" / "bin"))
 sys.path.insert(0, str(TOP / "tests" / "system"))
 import lib
 
+ENROLMENTS = 3000
 DEVICES = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 AGENTS = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 ROWS = int(sys.argv[3]) if len(sys.argv) > 3 else 100000
@@ -73,6 +74,15 @@ def end_to_end(platform):
             "stored_s": round(stored - began, 2), "rows": AGENTS * ROWS, "points": 4 * AGENTS * ROWS, "agent_peak_rss_kib": peak}
 
 
+def enrolments(platform):
+    """Each over a connection of its own, its entry durable before the answer; the load shares the machine."""
+    up = platform.up()
+    done = subprocess.run([str(TOP / "build" / "release" / "bench" / "enroll_load"), up["devices_url"].rsplit(":", 1)[1], up["root"],
+                           str(platform.data / "factory"), str(ENROLMENTS), "16"], capture_output=True, text=True, check=True)
+    count, _, seconds, p50, p99 = done.stdout.split()
+    return {"per_s": round(int(count) / float(seconds)), "p50_ms": float(p50), "p99_ms": float(p99)}
+
+
 def main():
     result = {"devices": DEVICES}
     result["calibrate"] = calibrate()
@@ -86,6 +96,7 @@ def main():
         result["rss_kib"].update({g["name"]: rss_kib(g["pid"]) for g in up["gateways"]})
         result["agent_stripped_kib"] = stripped_kib(platform.program("holdfast-agent"), platform.dir)
         result["holdfast_stripped_kib"] = stripped_kib(platform.program(), platform.dir)
+        result["enrolments"] = enrolments(platform)
         result["end_to_end"] = end_to_end(platform)
         result["violations"] = platform.violations()
     print(json.dumps(result, indent=1))
