@@ -30,6 +30,21 @@ function(holdfast_test name)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
 endfunction()
 
+# holdfast_use_stub(NAME): the executable gets the simulations' cipher (src/crypto/stub) in the place of the real one.
+function(holdfast_use_stub name)
+    if(TARGET ${name})
+        target_sources(${name} PRIVATE $<TARGET_OBJECTS:crypto_stub>)
+    endif()
+endfunction()
+
+# holdfast_sim_test(NAME SOURCES ... USES ...): a test of the simulated world, twice: NAME over the real cipher, and
+# NAME_stub over the stub.
+function(holdfast_sim_test name)
+    holdfast_test(${name} ${ARGN})
+    holdfast_test(${name}_stub ${ARGN})
+    holdfast_use_stub(${name}_stub)
+endfunction()
+
 # holdfast_fuzz(NAME SOURCES ... USES ...): a libFuzzer target, corpus in tests/fuzz/corpus/NAME. In other
 # builds the same source is linked with test/fuzz/replay.c, which runs the corpus once.
 function(holdfast_fuzz name)
