@@ -15,11 +15,11 @@ enum {
 
 static struct port_listener *find_listener(const struct port_conn *conn)
 {
-    for (struct port *port = conn->port->world->ports; port != NULL; port = port->next) {
+    for (struct port *port = conn->there->ports; port != NULL; port = port->next) {
         for (struct port_listener *each = port->listeners; each != NULL; each = each->next) {
             bool fits = conn->is_local ? strcmp(each->path, conn->address + 5) == 0
                                        : each->path[0] == '\0' && each->tcp_port == conn->to_port;
-            if (port->machine == conn->there && !port->dead && fits) {
+            if (!port->dead && fits) {
                 return each;
             }
         }
@@ -86,7 +86,7 @@ void net_call(struct port_conn *client)
     }
     struct port_listener *listener = find_listener(client);
     if (listener == NULL) {
-        if (net_has_processes(world, client->there)) { /* without power nobody says no */
+        if (net_has_processes(client->there)) { /* without power nobody says no */
             client->detail = "connection refused";
             sim_happen(client->port, net_travel_us(world, client->there, client->port->machine),
                        SIM_NET, client->id, NET_REFUSED);
@@ -168,11 +168,11 @@ enum port_result port_connect(struct port *port,
 
 static bool is_taken(struct port *port, const char *path, uint16_t number)
 {
-    for (const struct port *each = port->world->ports; each != NULL; each = each->next) {
+    for (const struct port *each = port->machine->ports; each != NULL; each = each->next) {
         for (const struct port_listener *l = each->listeners; l != NULL; l = l->next) {
             bool same = path != NULL ? strcmp(l->path, path) == 0
                                      : l->path[0] == '\0' && l->tcp_port == number;
-            if (each->machine == port->machine && !each->dead && same) {
+            if (!each->dead && same) {
                 return true;
             }
         }

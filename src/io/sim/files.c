@@ -26,11 +26,11 @@ static enum port_result strike(struct port *port, enum sim_call call)
 
 /* ---- watches ---- */
 
-static void look(struct machine *machine, struct sim_world *world, const struct sim_inode *written)
+static void look(struct machine *machine, const struct sim_inode *written)
 {
-    for (struct port *port = world->ports; port != NULL; port = port->next) {
+    for (struct port *port = machine->ports; port != NULL; port = port->next) {
         for (struct port_watch *watch = port->watches; watch != NULL; watch = watch->next) {
-            if (port->machine != machine || port->dead || watch->due) {
+            if (port->dead || watch->due) {
                 continue;
             }
             struct sim_inode *now = sim_disk_find(machine->disk, watch->path);
@@ -92,7 +92,7 @@ void port_watch_free(struct port_watch *watch)
 
 static bool is_locked(const struct port *port, const struct sim_inode *inode)
 {
-    for (const struct port *each = port->world->ports; each != NULL; each = each->next) {
+    for (const struct port *each = port->machine->ports; each != NULL; each = each->next) {
         for (const struct port_file *file = each->files; file != NULL; file = file->next) {
             if (!each->dead && file->inode == inode && (file->flags & PORT_LOCK) != 0) {
                 return true;
@@ -126,7 +126,7 @@ enum port_result port_file_open(struct port *port,
                                .inode = inode,
                                .flags = flags};
     port->files = file;
-    look(port->machine, port->world, NULL);
+    look(port->machine, NULL);
     *out = file;
     return PORT_OK;
 }
@@ -194,7 +194,7 @@ enum port_result port_file_write(struct port_file *file, uint64_t offset, struct
         return result;
     }
     result = sim_disk_write(machine->disk, file->inode, offset, bytes);
-    look(machine, file->port->world, file->inode);
+    look(machine, file->inode);
     return result;
 }
 
@@ -207,7 +207,7 @@ enum port_result port_file_truncate(struct port_file *file, uint64_t size)
     enum port_result result = strike(file->port, SIM_TRUNCATE);
     if (result == PORT_OK) {
         result = sim_disk_truncate(machine->disk, file->inode, size);
-        look(machine, file->port->world, file->inode);
+        look(machine, file->inode);
     }
     return result;
 }
@@ -267,7 +267,7 @@ enum port_result port_rename(struct port *port, const char *from, const char *to
     enum port_result result = strike(port, SIM_NAMES);
     if (result == PORT_OK) {
         result = sim_disk_rename(port->machine->disk, from, to);
-        look(port->machine, port->world, NULL);
+        look(port->machine, NULL);
     }
     return result;
 }
@@ -277,7 +277,7 @@ enum port_result port_unlink(struct port *port, const char *path)
     enum port_result result = strike(port, SIM_NAMES);
     if (result == PORT_OK) {
         result = sim_disk_unlink(port->machine->disk, path);
-        look(port->machine, port->world, NULL);
+        look(port->machine, NULL);
     }
     return result;
 }

@@ -5,6 +5,7 @@
 #include "base/invariant.h"
 #include "base/rng.h"
 #include "io/sim/sim.h"
+#include "io/sim/slots.h"
 
 enum sim_happening {
     SIM_TURN, /* a new process has its first turn */
@@ -33,11 +34,16 @@ struct fault {
 
 struct machine {
     struct machine *next;
+    uint32_t number;    /* rising from 1 */
+    struct port *ports; /* its processes, the newest first */
     char name[SIM_NAME_MAX];
     struct sim_disk *disk;
     struct fault faults[SIM_CALL_COUNT];
     uint64_t sync_us;
-    uint64_t boot_us;
+    /* its monotonic clock: showed local_us at world_us and runs drift_ppm too fast since */
+    uint64_t world_us, local_us;
+    int32_t drift_ppm;
+    uint64_t paused_until_us; /* its processes get no turn before */
     int64_t clock_offset_ms;
     enum time_quality quality;
 };
@@ -45,11 +51,13 @@ struct machine {
 struct sim_world {
     struct rng chance;
     uint64_t now_us;
-    uint64_t order, ids, hash, turns;
+    uint64_t order, ids, hash, turns, events;
     struct happening *heap;
     size_t heap_count, heap_cap;
     struct machine *machines;
-    struct port *ports;
+    struct machine **by_name; /* open addressing; a power of two, at most half full */
+    size_t machines_count, by_name_cap;
+    struct slots ports, wakes;
     struct port *running; /* whose handler is being called */
     struct sim_net *net;
     struct sim_disk *
@@ -60,9 +68,10 @@ struct sim_world {
 
 struct port_wake {
     struct port *port;
-    struct port_wake *next;
-    uint64_t id;
-    uint64_t arming; /* rises with each port_wake_at: only the last counts */
+    struct port_wake *next, **link;
+    uint64_t id;        /* in the world's wakes */
+    uint64_t due_us;    /* of the port's clock; UINT64_MAX: not armed */
+    uint64_t queued_us; /* of the world: the one happening that counts; UINT64_MAX: none */
     void *user;
 };
 
@@ -106,7 +115,7 @@ struct run_of_bytes {
 
 struct port_conn {
     struct port *port;
-    struct port_conn *next;
+    struct port_conn *next, **link;
     uint64_t id;   /* in the net's table */
     uint64_t peer; /* id of the other end; 0: none yet */
     struct machine *there;
@@ -150,8 +159,8 @@ struct port {
     uint64_t *dirty; /* ids of connections with something to send */
     size_t dirty_count, dirty_cap;
     struct machine *machine;
-    struct port *next;
-    uint64_t id;
+    struct port *next, **link; /* of the machine's */
+    uint64_t id;               /* in the world's ports */
     port_handler *handler;
     void *role;
     bool stopping;
@@ -165,11 +174,17 @@ struct port {
 };
 
 void *sim_alloc(size_t len); /* zeroed */
+void sim_happen_at(
+    struct port *port, uint64_t at_us, enum sim_happening kind, uint64_t object, uint64_t detail);
 struct machine *sim_machine(struct sim_world *world, const char *name);
 void sim_happen(
     struct port *port, uint64_t in_us, enum sim_happening kind, uint64_t object, uint64_t detail);
+uint64_t sim_mix(uint64_t hash, uint64_t word);
 void sim_tell(struct port *port, const struct port_event *ev);
 void sim_why(struct port_why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* clock.c */
+bool clock_woke(struct port *port, const struct happening *what);
 
 /* files.c */
 void files_synced(struct port *port, uint64_t file);

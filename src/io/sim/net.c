@@ -20,32 +20,55 @@ struct sim_net *net_new(void)
 
 void net_free(struct sim_net *net)
 {
-    while (net->links != NULL) {
-        struct link *link = net->links;
-        net->links = link->next;
-        free(link);
+    for (size_t i = 0; i < net->links_cap; i++) {
+        free(net->links[i]);
     }
-    free(net->slots);
+    free(net->links);
+    slots_free(&net->conns);
     free(net);
 }
 
 /* ---- links ---- */
 
+/* Where the link is, or where it belongs. */
+static struct link **link_place(const struct sim_net *net,
+                                const struct machine *from,
+                                const struct machine *to)
+{
+    size_t at = (size_t)sim_mix(from->number, to->number) & (net->links_cap - 1);
+    while (net->links[at] != NULL && (net->links[at]->from != from || net->links[at]->to != to)) {
+        at = (at + 1) & (net->links_cap - 1);
+    }
+    return &net->links[at];
+}
+
+static void links_grow(struct sim_net *net)
+{
+    struct sim_net old = *net;
+    net->links_cap = old.links_cap == 0 ? 64 : old.links_cap * 2;
+    net->links = sim_alloc(net->links_cap * sizeof(struct link *));
+    for (size_t i = 0; i < old.links_cap; i++) {
+        if (old.links[i] != NULL) {
+            *link_place(net, old.links[i]->from, old.links[i]->to) = old.links[i];
+        }
+    }
+    free(old.links);
+}
+
 struct link *net_link(struct sim_world *world, const struct machine *from, const struct machine *to)
 {
-    struct link *link = world->net->links;
-    while (link != NULL && (link->from != from || link->to != to)) {
-        link = link->next;
+    struct sim_net *net = world->net;
+    if ((net->links_count + 1) * 2 > net->links_cap) {
+        links_grow(net);
     }
-    if (link == NULL) {
-        link = sim_alloc(sizeof *link);
-        *link = (struct link){.next = world->net->links,
-                              .from = from,
-                              .to = to,
-                              .delay_us = from == to ? LOOPBACK_US : LINK_US};
-        world->net->links = link;
+    struct link **place = link_place(net, from, to);
+    if (*place == NULL) {
+        *place = sim_alloc(sizeof(struct link));
+        **place =
+            (struct link){.from = from, .to = to, .delay_us = from == to ? LOOPBACK_US : LINK_US};
+        net->links_count++;
     }
-    return link;
+    return *place;
 }
 
 uint64_t net_travel_us(struct sim_world *world,
@@ -76,17 +99,19 @@ void sim_heal_link(struct sim_world *world, const char *from, const char *to)
 {
     struct link *link = net_link(world, sim_machine(world, from), sim_machine(world, to));
     link->cut = false;
-    for (struct port *port = world->ports; port != NULL; port = port->next) {
+    for (struct port *port = link->from->ports; port != NULL; port = port->next) {
         for (struct port_conn *conn = port->conns; conn != NULL; conn = conn->next) {
-            if (conn->call_held && port->machine == link->from && conn->there == link->to) {
+            if (conn->call_held && conn->there == link->to) {
                 conn->call_held = false;
                 sim_happen(port, net_travel_us(world, link->from, link->to), SIM_NET, conn->id,
                            NET_CALL);
             }
-            if (port->machine == link->to && conn->there == link->from) {
-                for (; conn->held > 0; conn->held--) {
-                    sim_happen(port, link->delay_us, SIM_NET, conn->id, NET_ARRIVE);
-                }
+        }
+    }
+    for (struct port *port = link->to->ports; port != NULL; port = port->next) {
+        for (struct port_conn *conn = port->conns; conn != NULL; conn = conn->next) {
+            for (; conn->there == link->from && conn->held > 0; conn->held--) {
+                sim_happen(port, link->delay_us, SIM_NET, conn->id, NET_ARRIVE);
             }
         }
     }
@@ -96,28 +121,7 @@ void sim_heal_link(struct sim_world *world, const char *from, const char *to)
 
 struct port_conn *net_conn(struct sim_world *world, uint64_t id)
 {
-    size_t index = (size_t)(id & 0xffffff);
-    return index < world->net->slots_count && world->net->slots[index].id == id
-               ? world->net->slots[index].conn
-               : NULL;
-}
-
-static void conn_register(struct sim_net *net, struct port_conn *conn)
-{
-    size_t index = 1; /* no id is zero */
-    while (index < net->slots_count && net->slots[index].conn != NULL) {
-        index++;
-    }
-    if (index >= net->slots_cap) {
-        net->slots_cap = net->slots_cap == 0 ? 64 : net->slots_cap * 2;
-        net->slots = realloc(net->slots, net->slots_cap * sizeof *net->slots);
-        INVARIANT(net->slots != NULL);
-    }
-    while (net->slots_count <= index) {
-        net->slots[net->slots_count++] = (struct slot){0};
-    }
-    conn->id = ++net->generation << 24 | index;
-    net->slots[index] = (struct slot){.conn = conn, .id = conn->id};
+    return slots_find(&world->net->conns, id);
 }
 
 struct port_conn *net_conn_new(struct port *port, const struct port_listen_options *options)
@@ -129,8 +133,12 @@ struct port_conn *net_conn_new(struct port *port, const struct port_listen_optio
     conn->arriving_end = &conn->arriving;
     conn->peer_facts.local_uid = UINT32_MAX;
     conn->next = port->conns;
+    conn->link = &port->conns;
+    if (conn->next != NULL) {
+        conn->next->link = &conn->next;
+    }
     port->conns = conn;
-    conn_register(port->world->net, conn);
+    conn->id = slots_add(&port->world->net->conns, conn);
     return conn;
 }
 
@@ -156,11 +164,10 @@ void net_shaking_ends(struct port_conn *conn)
 
 static void conn_free(struct port_conn *conn)
 {
-    struct port_conn **link = &conn->port->conns;
-    while (*link != conn) {
-        link = &(*link)->next;
+    *conn->link = conn->next;
+    if (conn->next != NULL) {
+        conn->next->link = conn->link;
     }
-    *link = conn->next;
     net_shaking_ends(conn);
     if (conn->listener != NULL) {
         conn->listener->connections--;
@@ -168,9 +175,7 @@ static void conn_free(struct port_conn *conn)
     for (struct segment *s = net_take_segment(conn); s != NULL; s = net_take_segment(conn)) {
         free(s);
     }
-    if (conn->id != 0) {
-        conn->port->world->net->slots[conn->id & 0xffffff] = (struct slot){0};
-    }
+    slots_remove(&conn->port->world->net->conns, conn->id);
     port_tls_free(conn->tls);
     free(conn->in.at);
     free(conn->out.at);
@@ -236,7 +241,7 @@ void net_die(struct port *port)
         if (!port->world->is_silent) {
             net_reset_peer(conn);
         }
-        port->world->net->slots[conn->id & 0xffffff] = (struct slot){0};
+        slots_remove(&port->world->net->conns, conn->id);
         conn->id = 0;
         conn->peer = 0;
         conn->stage = CONN_ENDED;
@@ -253,19 +258,26 @@ void net_close_all(struct port *port)
     }
 }
 
-void sim_reset_link(struct sim_world *world, const char *a, const char *b)
+static void end_conns(const struct machine *here, const struct machine *there)
 {
-    const struct machine *one = sim_machine(world, a);
-    const struct machine *other = sim_machine(world, b);
-    for (struct port *port = world->ports; port != NULL; port = port->next) {
+    for (struct port *port = here->ports; port != NULL; port = port->next) {
         for (struct port_conn *conn = port->conns; conn != NULL; conn = conn->next) {
-            bool between = (port->machine == one && conn->there == other)
-                           || (port->machine == other && conn->there == one);
-            if (between && conn->stage >= CONN_SHAKING) {
+            if (conn->there == there && conn->stage >= CONN_SHAKING) {
                 net_end(conn, PORT_CLOSE_RESET, "the link broke");
             }
         }
     }
+}
+
+void sim_reset_link(struct sim_world *world, const char *a, const char *b)
+{
+    end_conns(sim_machine(world, a), sim_machine(world, b));
+    end_conns(sim_machine(world, b), sim_machine(world, a));
+}
+
+void sim_half_open(struct sim_world *world, const char *here, const char *there)
+{
+    end_conns(sim_machine(world, here), sim_machine(world, there));
 }
 
 /* ---- who it is ---- */

@@ -13,22 +13,15 @@ enum {
 enum what { NET_CALL, NET_REFUSED, NET_ARRIVE, NET_DEADLINE, NET_END, NET_READY, NET_FLUSH };
 
 struct link {
-    struct link *next;
     const struct machine *from, *to;
     uint64_t delay_us, jitter_us;
     bool cut;
 };
 
-struct slot {
-    struct port_conn *conn;
-    uint64_t id;
-};
-
 struct sim_net {
-    struct link *links;
-    struct slot *slots; /* a connection by id: index in the low 24 bits, above them a count */
-    size_t slots_count, slots_cap;
-    uint64_t generation;
+    struct link **links; /* open addressing by both numbers; a power of two, at most half full */
+    size_t links_count, links_cap;
+    struct slots conns;
     uint16_t next_port;
 };
 
@@ -52,7 +45,7 @@ void net_reset_peer(struct port_conn *conn);
 void net_flush(struct port_conn *conn);
 void net_arrive(struct port_conn *conn);
 void net_ready(struct port_conn *conn);
-bool net_has_processes(const struct sim_world *world, const struct machine *machine);
+bool net_has_processes(const struct machine *machine);
 void net_call(struct port_conn *client);
 
 #endif

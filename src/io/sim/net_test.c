@@ -254,6 +254,18 @@ TEST("kill -9 resets the peer; a power cut says nothing until the peer sends")
     sim_close(world);
 }
 
+TEST("a half-open connection is gone at one end, and the other finds out when it sends")
+{
+    struct sim_world *world = connected(1);
+    sim_half_open(world, "gw", "dev");
+    sim_run_for(world, 100000);
+    CHECK(server.seen[PORT_CLOSED] == 1 && client.seen[PORT_CLOSED] == 0);
+    CHECK(port_send(client.conn, slice_text("x")));
+    sim_run_for(world, 10);
+    CHECK(client.seen[PORT_CLOSED] == 1 && client.reason == PORT_CLOSE_RESET);
+    sim_close(world);
+}
+
 TEST("a reset link ends both ends")
 {
     struct sim_world *world = connected(1);
@@ -373,7 +385,7 @@ static uint64_t busy_world(uint64_t seed)
 
 /* Written down, so that every compiler and every optimisation must agree. Changes with the order of
  * events. */
-static const uint64_t hash_of_seed_7 = UINT64_C(11229476286940620857);
+static const uint64_t hash_of_seed_7 = UINT64_C(9596569464580926558);
 
 TEST("the same seed gives the same events with every compiler, another seed gives others")
 {

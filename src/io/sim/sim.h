@@ -66,6 +66,7 @@ uint64_t sim_now_ms(const struct sim_world *world);
 /* Every event told so far: time, process, kind, contents. */
 uint64_t sim_hash(const struct sim_world *world);
 uint64_t sim_turns(const struct sim_world *world);
+uint64_t sim_events(const struct sim_world *world); /* told to handlers */
 
 /* ---- clocks ---- */
 
@@ -75,6 +76,14 @@ void sim_set_clock(struct sim_world *world,
                    const char *machine,
                    int64_t offset_ms,
                    enum time_quality quality);
+
+/* The machine's own clock runs that many millionths too fast (or, below zero, too slow) from now
+ * on. Above -1,000,000 and below 1,000,000. */
+void sim_set_drift(struct sim_world *world, const char *machine, int32_t ppm);
+
+/* SIGSTOP, and SIGCONT after `ms`: its processes get no turn until then; what came meanwhile waits.
+ */
+void sim_pause(struct sim_world *world, const char *machine, uint64_t ms);
 
 /* ---- disks ---- */
 
@@ -121,6 +130,11 @@ void sim_heal_link(struct sim_world *world, const char *from, const char *to);
 
 /* Resets every connection between the two, at both ends. */
 void sim_reset_link(struct sim_world *world, const char *a, const char *b);
+
+/* Connections between the two end at `here` alone: `there` is not told, and finds out when it
+ * sends.
+ */
+void sim_half_open(struct sim_world *world, const char *here, const char *there);
 
 enum { SIM_CERTIFICATE_MAX = 1024 };
 

@@ -83,21 +83,20 @@ void net_end(struct port_conn *conn, enum port_close_reason reason, const char *
     sim_happen(conn->port, NET_LATER_US, SIM_NET, conn->id, NET_END);
 }
 
-bool net_has_processes(const struct sim_world *world, const struct machine *machine)
+bool net_has_processes(const struct machine *machine)
 {
-    for (const struct port *port = world->ports; port != NULL; port = port->next) {
-        if (port->machine == machine && !port->dead) {
-            return true;
-        }
+    const struct port *port = machine->ports;
+    while (port != NULL && port->dead) {
+        port = port->next;
     }
-    return false;
+    return port != NULL;
 }
 
 /* The other end went without a word: whoever is there now answers with a reset. */
 static void send_into_nothing(struct port_conn *conn)
 {
     struct sim_world *world = conn->port->world;
-    if (!conn->saw_end && net_has_processes(world, conn->there)
+    if (!conn->saw_end && net_has_processes(conn->there)
         && !net_link(world, conn->port->machine, conn->there)->cut) {
         net_send(conn, SEGMENT_RESET, NULL, 0,
                  net_travel_us(world, conn->port->machine, conn->there));

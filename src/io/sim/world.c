@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum { SYNC_US = 200 };
-static const int64_t world_epoch_ms = INT64_C(1795435200000); /* 2026-11-23 12:00 UTC */
 
 void *sim_alloc(size_t len)
 {
@@ -33,15 +32,10 @@ static bool is_before(const struct happening *a, const struct happening *b)
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
 }
 
-static void swap(struct happening *a, struct happening *b)
-{
-    struct happening kept = *a;
-    *a = *b;
-    *b = kept;
-}
+enum { HEAP_ARITY = 4 };
 
-void sim_happen(
-    struct port *port, uint64_t in_us, enum sim_happening kind, uint64_t object, uint64_t detail)
+void sim_happen_at(
+    struct port *port, uint64_t at_us, enum sim_happening kind, uint64_t object, uint64_t detail)
 {
     struct sim_world *world = port->world;
     if (world->heap_count == world->heap_cap) {
@@ -49,34 +43,52 @@ void sim_happen(
         world->heap = realloc(world->heap, world->heap_cap * sizeof *world->heap);
         INVARIANT(world->heap != NULL);
     }
+    struct happening made = {.at_us = at_us,
+                             .order = ++world->order,
+                             .kind = kind,
+                             .port = port->id,
+                             .object = object,
+                             .detail = detail};
     size_t at = world->heap_count++;
-    world->heap[at] = (struct happening){.at_us = world->now_us + in_us,
-                                         .order = ++world->order,
-                                         .kind = kind,
-                                         .port = port->id,
-                                         .object = object,
-                                         .detail = detail};
-    while (at > 0 && is_before(&world->heap[at], &world->heap[(at - 1) / 2])) {
-        swap(&world->heap[at], &world->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
+    while (at > 0 && is_before(&made, &world->heap[(at - 1) / HEAP_ARITY])) {
+        world->heap[at] = world->heap[(at - 1) / HEAP_ARITY];
+        at = (at - 1) / HEAP_ARITY;
     }
+    world->heap[at] = made;
+}
+
+void sim_happen(
+    struct port *port, uint64_t in_us, enum sim_happening kind, uint64_t object, uint64_t detail)
+{
+    sim_happen_at(port, port->world->now_us + in_us, kind, object, detail);
+}
+
+static size_t least_child(const struct sim_world *world, size_t at)
+{
+    size_t least = HEAP_ARITY * at + 1;
+    for (size_t child = least + 1; child <= HEAP_ARITY * at + HEAP_ARITY; child++) {
+        if (child < world->heap_count && is_before(&world->heap[child], &world->heap[least])) {
+            least = child;
+        }
+    }
+    return least;
 }
 
 static struct happening take_next(struct sim_world *world)
 {
     struct happening next = world->heap[0];
-    world->heap[0] = world->heap[--world->heap_count];
-    for (size_t at = 0;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < world->heap_count; child++) {
-            least = is_before(&world->heap[child], &world->heap[least]) ? child : least;
+    struct happening last = world->heap[--world->heap_count];
+    size_t at = 0;
+    while (HEAP_ARITY * at + 1 < world->heap_count) {
+        size_t least = least_child(world, at);
+        if (!is_before(&world->heap[least], &last)) {
+            break;
         }
-        if (least == at) {
-            return next;
-        }
-        swap(&world->heap[at], &world->heap[least]);
+        world->heap[at] = world->heap[least];
         at = least;
     }
+    world->heap[at] = last;
+    return next;
 }
 
 /* ---- the world ---- */
@@ -93,8 +105,10 @@ static void release(struct port *port);
 
 void sim_close(struct sim_world *world)
 {
-    while (world->ports != NULL) {
-        release(world->ports);
+    for (struct machine *machine = world->machines; machine != NULL; machine = machine->next) {
+        while (machine->ports != NULL) {
+            release(machine->ports);
+        }
     }
     for (size_t i = 0; i < world->retired_count; i++) {
         sim_disk_free(world->retired[i]);
@@ -107,28 +121,58 @@ void sim_close(struct sim_world *world)
         free(machine);
     }
     net_free(world->net);
+    slots_free(&world->ports);
+    slots_free(&world->wakes);
+    free(world->by_name);
     free(world->heap);
     free(world);
 }
 
+/* Where the machine of this name is, or where it belongs. */
+static struct machine **place_of(const struct sim_world *world, const char *name)
+{
+    uint64_t hash = 0;
+    for (const char *c = name; *c != '\0'; c++) {
+        hash = sim_mix(hash, (uint8_t)*c);
+    }
+    size_t at = (size_t)hash & (world->by_name_cap - 1);
+    while (world->by_name[at] != NULL && strcmp(world->by_name[at]->name, name) != 0) {
+        at = (at + 1) & (world->by_name_cap - 1);
+    }
+    return &world->by_name[at];
+}
+
+static void make_room_for_machine(struct sim_world *world)
+{
+    if ((world->machines_count + 1) * 2 <= world->by_name_cap) {
+        return;
+    }
+    free(world->by_name);
+    world->by_name_cap = world->by_name_cap == 0 ? 64 : world->by_name_cap * 2;
+    world->by_name = sim_alloc(world->by_name_cap * sizeof(struct machine *));
+    for (struct machine *each = world->machines; each != NULL; each = each->next) {
+        *place_of(world, each->name) = each;
+    }
+}
+
 struct machine *sim_machine(struct sim_world *world, const char *name)
 {
-    struct machine *machine = world->machines;
-    while (machine != NULL && strcmp(machine->name, name) != 0) {
-        machine = machine->next;
-    }
-    if (machine == NULL) {
+    make_room_for_machine(world);
+    struct machine **place = place_of(world, name);
+    if (*place == NULL) {
         INVARIANT(strlen(name) < SIM_NAME_MAX);
-        machine = sim_alloc(sizeof *machine);
+        struct machine *machine = sim_alloc(sizeof *machine);
         memcpy(machine->name, name, strlen(name) + 1);
+        machine->number = (uint32_t)++world->machines_count;
         machine->disk = sim_disk_new();
         machine->sync_us = SYNC_US;
-        machine->boot_us = world->now_us;
+        machine->world_us = world->now_us;
         machine->quality = TIME_SYNCED;
         machine->next = world->machines;
         world->machines = machine;
+        *place = machine;
     }
-    return machine;
+    return *place;
 }
 
 struct sim_disk *sim_disk_of(struct sim_world *world, const char *machine)
@@ -147,8 +191,8 @@ static void retire(struct sim_world *world, struct sim_disk *disk)
 void sim_put_disk(struct sim_world *world, const char *machine, struct sim_disk *disk)
 {
     struct machine *found = sim_machine(world, machine);
-    for (const struct port *port = world->ports; port != NULL; port = port->next) {
-        INVARIANT(port->machine != found || port->dead);
+    for (const struct port *port = found->ports; port != NULL; port = port->next) {
+        INVARIANT(port->dead);
     }
     retire(world, found->disk);
     found->disk = disk;
@@ -170,16 +214,6 @@ void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us
     sim_machine(world, machine)->sync_us = us;
 }
 
-void sim_set_clock(struct sim_world *world,
-                   const char *machine,
-                   int64_t offset_ms,
-                   enum time_quality quality)
-{
-    struct machine *found = sim_machine(world, machine);
-    found->clock_offset_ms = offset_ms;
-    found->quality = quality;
-}
-
 uint64_t sim_now_ms(const struct sim_world *world)
 {
     return world->now_us / 1000;
@@ -195,6 +229,11 @@ uint64_t sim_turns(const struct sim_world *world)
     return world->turns;
 }
 
+uint64_t sim_events(const struct sim_world *world)
+{
+    return world->events;
+}
+
 /* ---- processes ---- */
 
 struct port *sim_start(struct sim_world *world,
@@ -205,11 +244,15 @@ struct port *sim_start(struct sim_world *world,
     struct port *port = sim_alloc(sizeof *port);
     port->world = world;
     port->machine = sim_machine(world, machine);
-    port->id = ++world->ids;
+    port->id = slots_add(&world->ports, port);
     port->handler = handler;
     port->role = role;
-    port->next = world->ports;
-    world->ports = port;
+    port->next = port->machine->ports;
+    port->link = &port->machine->ports;
+    if (port->next != NULL) {
+        port->next->link = &port->next;
+    }
+    port->machine->ports = port;
     sim_happen(port, 0, SIM_TURN, 0, 0);
     return port;
 }
@@ -217,17 +260,16 @@ struct port *sim_start(struct sim_world *world,
 /* The role is off the stack: all that is left of the process goes. */
 static void release(struct port *port)
 {
-    struct sim_world *world = port->world;
     net_close_all(port);
     files_close_all(port);
     while (port->wakes != NULL) {
         port_wake_free(port->wakes);
     }
-    struct port **link = &world->ports;
-    while (*link != port) {
-        link = &(*link)->next;
+    *port->link = port->next;
+    if (port->next != NULL) {
+        port->next->link = port->link;
     }
-    *link = port->next;
+    slots_remove(&port->world->ports, port->id);
     free(port->dirty);
     free(port);
 }
@@ -246,11 +288,8 @@ void sim_kill(struct port *port)
 
 void sim_terminate(struct sim_world *world, const char *machine)
 {
-    const struct machine *found = sim_machine(world, machine);
-    for (struct port *port = world->ports; port != NULL; port = port->next) {
-        if (port->machine == found) {
-            sim_happen(port, 0, SIM_TERMINATE, 0, 0);
-        }
+    for (struct port *port = sim_machine(world, machine)->ports; port != NULL; port = port->next) {
+        sim_happen(port, 0, SIM_TERMINATE, 0, 0);
     }
 }
 
@@ -258,9 +297,9 @@ void sim_power_cut(struct sim_world *world, const char *machine)
 {
     struct machine *found = sim_machine(world, machine);
     world->is_silent = true;
-    for (struct port *port = world->ports; port != NULL;) {
+    for (struct port *port = found->ports; port != NULL;) {
         struct port *next = port->next;
-        if (port->machine == found && !port->dead) {
+        if (!port->dead) {
             sim_kill(port);
         }
         port = next;
@@ -277,7 +316,9 @@ void sim_power_cut(struct sim_world *world, const char *machine)
     free(fates);
     retire(world, found->disk);
     found->disk = after;
-    found->boot_us = world->now_us;
+    found->world_us = world->now_us;
+    found->local_us = 0;
+    found->paused_until_us = 0;
     memset(found->faults, 0, sizeof found->faults);
 }
 
@@ -336,24 +377,37 @@ void port_stop(struct port *port)
 
 /* ---- turns ---- */
 
-static uint64_t mix(uint64_t hash, uint64_t word)
+uint64_t sim_mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
     return hash ^ hash >> 32;
 }
 
+/* Eight bytes at a time, the same on every machine. */
+static uint64_t mix_bytes(uint64_t hash, struct slice bytes)
+{
+    size_t at = 0;
+    for (; at + 8 <= bytes.len; at += 8) {
+        uint64_t word = 0;
+        for (size_t i = 0; i < 8; i++) {
+            word |= (uint64_t)bytes.at[at + i] << (8 * i);
+        }
+        hash = sim_mix(hash, word);
+    }
+    for (; at < bytes.len; at++) {
+        hash = sim_mix(hash, bytes.at[at]);
+    }
+    return hash;
+}
+
 static uint64_t hash_of_event(const struct port *port, const struct port_event *ev)
 {
-    uint64_t hash = mix(mix(port->world->now_us, port->id), (uint64_t)ev->kind);
+    uint64_t hash = sim_mix(sim_mix(port->world->now_us, port->id), (uint64_t)ev->kind);
     switch (ev->kind) {
-    case PORT_RECEIVED:
-        for (size_t i = 0; i < ev->received.bytes.len; i++) {
-            hash = mix(hash, ev->received.bytes.at[i]);
-        }
-        return hash;
+    case PORT_RECEIVED: return mix_bytes(hash, ev->received.bytes);
     case PORT_REFUSED:
-    case PORT_CLOSED: return mix(hash, (uint64_t)ev->closed.reason);
-    case PORT_SYNCED: return mix(hash, (uint64_t)ev->synced.result);
+    case PORT_CLOSED: return sim_mix(hash, (uint64_t)ev->closed.reason);
+    case PORT_SYNCED: return sim_mix(hash, (uint64_t)ev->synced.result);
     case PORT_ACCEPTED:
     case PORT_CONNECTED:
     case PORT_DRAINED:
@@ -370,41 +424,23 @@ void sim_tell(struct port *port, const struct port_event *ev)
 {
     struct sim_world *world = port->world;
     struct port *outer = world->running;
-    world->hash = mix(world->hash, hash_of_event(port, ev));
+    world->hash = sim_mix(world->hash, hash_of_event(port, ev));
     world->running = port;
+    world->events++;
     port->handler(port->role, ev);
     world->running = outer;
 }
 
-static struct port *port_of(struct sim_world *world, uint64_t id)
-{
-    struct port *port = world->ports;
-    while (port != NULL && port->id != id) {
-        port = port->next;
-    }
-    return port;
-}
-
-static void wake(struct port *port, uint64_t id, uint64_t arming)
-{
-    struct port_wake *found = port->wakes;
-    while (found != NULL && found->id != id) {
-        found = found->next;
-    }
-    if (found != NULL && found->arming == arming) {
-        sim_tell(port, &(struct port_event){.kind = PORT_WOKE, .user = found->user});
-    }
-}
-
-static void happened(struct port *port, const struct happening *what)
+/* False: nothing happened, for what it was about is gone or was put off. */
+static bool happened(struct port *port, const struct happening *what)
 {
     switch (what->kind) {
-    case SIM_TURN: return;
-    case SIM_WAKE: wake(port, what->object, what->detail); return;
-    case SIM_SYNCED: files_synced(port, what->object); return;
-    case SIM_CHANGED: files_changed(port, what->object); return;
-    case SIM_TERMINATE: sim_tell(port, &(struct port_event){.kind = PORT_TERMINATE}); return;
-    case SIM_NET: net_happened(port, what); return;
+    case SIM_TURN: return true;
+    case SIM_WAKE: return clock_woke(port, what);
+    case SIM_SYNCED: files_synced(port, what->object); return true;
+    case SIM_CHANGED: files_changed(port, what->object); return true;
+    case SIM_TERMINATE: sim_tell(port, &(struct port_event){.kind = PORT_TERMINATE}); return true;
+    case SIM_NET: net_happened(port, what); return true;
     }
     UNREACHABLE();
 }
@@ -417,16 +453,23 @@ static bool step(struct sim_world *world)
         return false;
     }
     struct happening what = take_next(world);
-    struct port *port = port_of(world, what.port);
+    struct port *port = slots_find(&world->ports, what.port);
     world->now_us = what.at_us;
     if (port == NULL || port->stopping) {
         return true;
     }
-    happened(port, &what);
+    if (port->machine->paused_until_us > world->now_us) {
+        sim_happen_at(port, port->machine->paused_until_us, what.kind, what.object, what.detail);
+        return true;
+    }
+    bool is_turn = happened(port, &what);
     while (!port->dead && world->heap_count > 0 && world->heap[0].at_us == world->now_us
            && world->heap[0].port == port->id) {
         what = take_next(world);
-        happened(port, &what);
+        is_turn = happened(port, &what) || is_turn;
+    }
+    if (!is_turn) {
+        return true;
     }
     if (!port->dead) {
         sim_tell(port, &(struct port_event){.kind = PORT_TURN_ENDED});
@@ -486,65 +529,12 @@ bool sim_run_while_not(struct sim_world *world,
     return holds(context) || run_to(world, world->now_us + ms * 1000, holds, context);
 }
 
-/* ---- time and chance for the port ---- */
-
-uint64_t port_now_us(const struct port *port)
-{
-    return port->world->now_us - port->machine->boot_us;
-}
-
-uint64_t port_now_ms(const struct port *port)
-{
-    return port_now_us(port) / 1000;
-}
-
-int64_t port_wall_ms(const struct port *port, enum time_quality *quality)
-{
-    if (quality != NULL) {
-        *quality = port->machine->quality;
-    }
-    return world_epoch_ms + (int64_t)sim_now_ms(port->world) + port->machine->clock_offset_ms;
-}
-
 void port_entropy(struct port *port, void *at, size_t len)
 {
     uint8_t *to = at;
     for (size_t i = 0; i < len; i++) {
         to[i] = (uint8_t)rng_u64(&port->world->chance);
     }
-}
-
-struct port_wake *port_wake_new(struct port *port, void *user)
-{
-    struct port_wake *made = sim_alloc(sizeof *made);
-    *made = (struct port_wake){
-        .port = port, .next = port->wakes, .id = ++port->world->ids, .user = user};
-    port->wakes = made;
-    return made;
-}
-
-void port_wake_at(struct port_wake *wake, uint64_t due_ms)
-{
-    wake->arming++;
-    if (due_ms != UINT64_MAX) {
-        uint64_t now_us = port_now_us(wake->port);
-        uint64_t due_us = due_ms > UINT64_MAX / 4000 ? UINT64_MAX / 4 : due_ms * 1000;
-        sim_happen(wake->port, due_us > now_us ? due_us - now_us : 0, SIM_WAKE, wake->id,
-                   wake->arming);
-    }
-}
-
-void port_wake_free(struct port_wake *wake)
-{
-    if (wake == NULL) {
-        return;
-    }
-    struct port_wake **link = &wake->port->wakes;
-    while (*link != wake) {
-        link = &(*link)->next;
-    }
-    *link = wake->next;
-    free(wake);
 }
 
 /* ---- children: there are no programs here ---- */
