@@ -167,10 +167,16 @@ void int_stream_encode(const int64_t *values, size_t count, struct bits_out *b)
 
 static uint64_t get_residual(struct bits_in *b, unsigned k)
 {
-    if (b->count < 16) {
+    unsigned most = UNARY_MAX + k; /* bits of a short residual; a refill gives 56 */
+    if (b->count < most) {
         bits_refill(b);
     }
     unsigned ones = (unsigned)__builtin_clzll(~b->held | 1);
+    if (ones < UNARY_MAX && most <= 56) {
+        uint64_t low = b->held << (ones + 1) >> 1 >> (63 - k); /* in two steps: k may be 0 */
+        bits_skip(b, ones + 1 + k);
+        return (uint64_t)ones << k | low;
+    }
     if (ones < UNARY_MAX) {
         bits_skip(b, ones + 1);
         return (uint64_t)ones << k | bits_get(b, k);
@@ -178,6 +184,50 @@ static uint64_t get_residual(struct bits_in *b, unsigned k)
     bits_skip(b, UNARY_MAX);
     unsigned width = (unsigned)bits_get_short(b, 6) + 1;
     return bits_get(b, width);
+}
+
+/* The residuals of one group. */
+static void get_group(struct bits_in *b, uint64_t *left, size_t count)
+{
+    unsigned k = (unsigned)bits_get_short(b, K_BITS);
+    for (size_t i = 0; i < count; i++) {
+        left[i] = k == K_ZERO ? 0 : unzigzag(get_residual(b, k));
+    }
+}
+
+/* Where a prediction stands: the value before the next, and the step to it (order 2). */
+struct course {
+    unsigned order;
+    uint64_t last, step;
+};
+
+/* A loop for each order: in one loop for all, the choice costs more than the sum. */
+static void follow(struct course *c, const uint64_t *left, int64_t *values, size_t count)
+{
+    uint64_t last = c->last;
+    uint64_t step = c->step;
+    switch (c->order) {
+    case 0:
+        for (size_t i = 0; i < count; i++) {
+            values[i] = (int64_t)(last + left[i]);
+        }
+        break;
+    case 1:
+        for (size_t i = 0; i < count; i++) {
+            last += left[i];
+            values[i] = (int64_t)last;
+        }
+        break;
+    default:
+        for (size_t i = 0; i < count; i++) {
+            step += left[i];
+            last += step;
+            values[i] = (int64_t)last;
+        }
+        break;
+    }
+    c->last = last;
+    c->step = step;
 }
 
 bool int_stream_decode(struct bits_in *b, int64_t *values, size_t count)
@@ -189,29 +239,16 @@ bool int_stream_decode(struct bits_in *b, int64_t *values, size_t count)
         || (order == 2 && !get_number(b, &step))) {
         return false;
     }
-    base = unzigzag(base);
-    /* One recurrence for all: value = last + step; order 1 keeps no step, order 0 no last either.
-     */
-    uint64_t last = base;
-    step = order == 2 ? unzigzag(step) : 0;
+    step = unzigzag(step);
+    struct course course = {.order = order, .last = unzigzag(base) - step, .step = step};
     for (size_t begin = 0; begin < count; begin += GROUP) {
+        uint64_t left[GROUP];
         size_t len = count - begin < GROUP ? count - begin : GROUP;
-        unsigned k = (unsigned)bits_get_short(b, K_BITS);
-        for (size_t i = begin; i < begin + len; i++) {
-            uint64_t now = k == K_ZERO ? 0 : unzigzag(get_residual(b, k));
-            if (order == 0) {
-                now += base;
-            } else if (i == 0) {
-                now = base;
-            } else if (order == 1) {
-                now += last;
-            } else {
-                step = i == 1 ? step : step + now;
-                now = last + step;
-            }
-            last = now;
-            values[i] = (int64_t)now;
+        get_group(b, left, len);
+        for (size_t i = begin; i < order && i < len; i++) {
+            left[i] = 0; /* the values it begins with are given, whatever stands there */
         }
+        follow(&course, left, values + begin, len);
     }
     return true;
 }
