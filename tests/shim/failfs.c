@@ -1,5 +1,6 @@
 /*
- * A library to preload (LD_PRELOAD) that makes file calls of a real process fail or wait.
+ * A library to preload (LD_PRELOAD) that makes file calls of a real process fail or wait, and moves
+ * its wall clock.
  *
  *   HOLDFAST_FAIL = RULE[,RULE...]         RULE = CALL[@PART]:N:WHAT:MODE
  *
@@ -11,16 +12,28 @@
  *
  * "fdatasync@spool:3:EIO:forever" breaks the disk under a spool at its third sync. A rule that
  * cannot be read ends the process at once: a test must not pass because its fault never came.
+ *
+ *   HOLDFAST_FAULTS = FILE   a page of a test that changes while the process runs: struct page
+ * below.
+ *
+ * Whenever the page's generation changes its rules replace those in force and are counted from 1
+ * again; its offset is added to what CLOCK_REALTIME says (never to CLOCK_MONOTONIC). All processes
+ * that inherit the variable obey the same page: one write fills a disk, or moves a machine's clock.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,11 +47,21 @@ struct rule {
     int error; /* 0: wait only */
     unsigned delay_ms;
     bool forever;
-    unsigned seen; /* counted across threads */
+    unsigned seen;
 };
 
 static struct rule rules[RULES_MAX];
 static unsigned rules_count;
+
+/* Written by a test (tests/system/faults.py): everything else first, the generation last. */
+struct page {
+    uint64_t generation;
+    int64_t wall_offset_ms;
+    char rules[1008];
+};
+static const volatile struct page *page;
+static uint64_t obeyed; /* the generation whose rules are in force */
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
 static void refuse(const char *rule)
 {
@@ -88,20 +111,61 @@ static void read_rule(const char *text, struct rule *r)
     }
 }
 
-__attribute__((constructor)) static void read_rules(void)
+static void read_rules(const char *all)
 {
-    const char *all = getenv("HOLDFAST_FAIL");
     char copy[1024];
-    if (all == NULL || all[0] == '\0') {
-        return;
-    }
-    (void)snprintf(copy, sizeof copy, "%s", all);
     char *rest = copy;
+    (void)snprintf(copy, sizeof copy, "%s", all);
+    rules_count = 0;
+    memset(rules, 0, sizeof rules);
     for (char *one = strsep(&rest, ","); one != NULL; one = strsep(&rest, ",")) {
+        if (one[0] == '\0') {
+            continue;
+        }
         if (rules_count == RULES_MAX) {
             refuse(one);
         }
-        read_rule(one, &rules[rules_count++]);
+        read_rule(one, &rules[rules_count]);
+        rules_count++;
+    }
+}
+
+static void map_page(const char *path)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *page, PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) {
+        refuse(path);
+    }
+    (void)syscall(SYS_close, fd);
+    page = at;
+}
+
+/* Called with the guard held. */
+static void obey_page(void)
+{
+    uint64_t generation = page == NULL ? obeyed : page->generation;
+    if (generation != obeyed) {
+        char text[sizeof page->rules];
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        for (size_t i = 0; i < sizeof text; i++) {
+            text[i] = page->rules[i];
+        }
+        text[sizeof text - 1] = '\0';
+        read_rules(text);
+        obeyed = generation;
+    }
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *fail = getenv("HOLDFAST_FAIL");
+    const char *faults = getenv("HOLDFAST_FAULTS");
+    if (fail != NULL) {
+        read_rules(fail);
+    }
+    if (faults != NULL && faults[0] != '\0') {
+        map_page(faults);
     }
 }
 
@@ -110,26 +174,37 @@ static bool is_meant(const struct rule *r, const char *call, const char *path)
     return strcmp(r->call, call) == 0 && (r->part[0] == '\0' || strstr(path, r->part) != NULL);
 }
 
-/* True: the call is to fail, errno says how. */
-static bool strikes(const char *call, const char *path)
+/* The error with which the call is to fail, or 0; how long it is to wait. */
+static int judge(const char *call, const char *path, unsigned *wait_ms)
 {
     int error = 0;
+    (void)pthread_mutex_lock(&guard);
+    obey_page();
     for (unsigned i = 0; i < rules_count; i++) {
         struct rule *r = &rules[i];
         if (!is_meant(r, call, path)) {
             continue;
         }
-        unsigned number = __atomic_add_fetch(&r->seen, 1, __ATOMIC_RELAXED);
+        unsigned number = ++r->seen;
         if (number != r->from && !(r->forever && number > r->from)) {
             continue;
         }
-        if (r->error != 0) {
-            error = r->error;
-        } else {
-            struct timespec wait = {.tv_sec = r->delay_ms / 1000,
-                                    .tv_nsec = (long)(r->delay_ms % 1000) * 1000000};
-            (void)nanosleep(&wait, NULL);
-        }
+        error = r->error != 0 ? r->error : error;
+        *wait_ms += r->delay_ms;
+    }
+    (void)pthread_mutex_unlock(&guard);
+    return error;
+}
+
+/* True: the call is to fail, errno says how. */
+static bool strikes(const char *call, const char *path)
+{
+    unsigned wait_ms = 0;
+    int error = judge(call, path, &wait_ms);
+    if (wait_ms > 0) {
+        struct timespec wait = {.tv_sec = wait_ms / 1000,
+                                .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+        (void)nanosleep(&wait, NULL);
     }
     if (error != 0) {
         errno = error;
@@ -141,12 +216,14 @@ static bool strikes_fd(const char *call, int fd)
 {
     char link[32];
     char path[512];
-    if (rules_count == 0) {
+    if (rules_count == 0 && (page == NULL || page->generation == obeyed)) {
         return false;
     }
+    int before = errno;
     (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
     path[len > 0 ? len : 0] = '\0';
+    errno = before;
     return strikes(call, path);
 }
 
@@ -238,4 +315,42 @@ SHOWN int ftruncate64(int fd, off_t len)
 SHOWN int rename(const char *from, const char *to)
 {
     return strikes("rename", to) ? -1 : REAL(rename_call *, "rename")(from, to);
+}
+
+/* ---- the wall clock ---- */
+
+typedef int clock_call(clockid_t, struct timespec *);
+
+SHOWN int clock_gettime(clockid_t which, struct timespec *out)
+{
+    static clock_call *found; /* the loop asks for the time far more often than for files */
+    if (found == NULL) {
+        found = REAL(clock_call *, "clock_gettime");
+    }
+    int result = found(which, out);
+    if (result == 0 && page != NULL && which == CLOCK_REALTIME) {
+        int64_t ns = out->tv_nsec + page->wall_offset_ms % 1000 * 1000000;
+        out->tv_sec += (time_t)(page->wall_offset_ms / 1000) + (ns < 0 ? -1 : ns / 1000000000);
+        out->tv_nsec = (long)(ns < 0 ? ns + 1000000000 : ns % 1000000000);
+    }
+    return result;
+}
+
+SHOWN int gettimeofday(struct timeval *restrict out, void *restrict zone)
+{
+    struct timespec now;
+    (void)zone;
+    int result = clock_gettime(CLOCK_REALTIME, &now);
+    *out = (struct timeval){.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
+    return result;
+}
+
+SHOWN time_t time(time_t *out)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (out != NULL) {
+        *out = now.tv_sec;
+    }
+    return now.tv_sec;
 }

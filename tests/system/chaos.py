@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real recordings flow while gateway, ingest and control are killed with -9 in turn, ten times each, and the link is
 delayed, cut one way, reset and refused. Then the strict checker says whether anything acknowledged was lost, anything
-stored twice. A canary feeds it histories that were tampered with. Usage: chaos.py [ROUNDS]"""
+stored twice. Usage: chaos.py [ROUNDS]"""
 import sys
 import time
 
@@ -14,12 +14,6 @@ from relay import Relay
 ROLES = ["gw-1", "ingest", "control"]
 AGENT, STOCK = "rig-agent", "rig-stock"
 RATE = 150  # rows a second, so that each recording outlasts the killing
-
-
-def canary():
-    """The checker fails on what it must fail on."""
-    passed, failed = telemetry.canary()
-    need(failed == 0 and passed > 5, f"the checker was silent {failed} times")
 
 
 def kill_in_turn(platform, rounds, relay, alive):
@@ -140,7 +134,6 @@ def quiet(platform):
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     script = Script()
-    script.run("the checker fails on each way a history can be wrong", canary)
     try:
         with Platform(devices=1, name="chaos") as platform:
             flow(platform, rounds, script)

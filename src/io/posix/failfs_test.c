@@ -3,18 +3,19 @@
 #include "io/posix/pair.h"
 #include "test/test.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Runs a shell line with the faults in force; its exit status. */
-static int run(const char *faults, const char *line)
+/* Runs a shell line with one more variable in its environment; its exit status. */
+static int run_with(const char *name, const char *value, const char *line)
 {
     struct pair p;
-    char fail[200];
+    char variable[400];
     pair_open(&p);
-    (void)snprintf(fail, sizeof fail, "HOLDFAST_FAIL=%s", faults);
+    (void)snprintf(variable, sizeof variable, "%s=%s", name, value);
     const char *const argv[] = {"/bin/sh", "-c", line, NULL};
-    const char *const env[] = {"LD_PRELOAD=" HOLDFAST_FAILFS, fail, NULL};
+    const char *const env[] = {"LD_PRELOAD=" HOLDFAST_FAILFS, variable, NULL};
     char log[300];
     (void)snprintf(log, sizeof log, "%s/log", test_scratch_dir());
     const struct port_spawn what = {.argv = argv, .env = env, .log_path = log};
@@ -24,6 +25,11 @@ static int run(const char *faults, const char *line)
     int status = p.exited_status;
     pair_close(&p);
     return ended ? status : -1;
+}
+
+static int run(const char *faults, const char *line)
+{
+    return run_with("HOLDFAST_FAIL", faults, line);
 }
 
 TEST("a fault strikes the call it names, at its count, once or for ever, on the path it names")
@@ -66,4 +72,33 @@ TEST("a rule that cannot be read ends the process")
     CHECK_U64(run("fsync:0:EIO:once", "true"), 126);
     CHECK_U64(run("fsync:1:ENOPE:once", "true"), 126);
     CHECK_U64(run("fsync:1:EIO:often", "true"), 126);
+}
+
+/* As tests/system/faults.py writes it. */
+static void write_page(const char *path, int64_t wall_offset_ms, const char *rules)
+{
+    struct {
+        uint64_t generation;
+        int64_t wall_offset_ms;
+        char rules[1008];
+    } page = {.generation = 1, .wall_offset_ms = wall_offset_ms};
+    (void)snprintf(page.rules, sizeof page.rules, "%s", rules);
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL && fwrite(&page, sizeof page, 1, file) == 1 && fclose(file) == 0);
+}
+
+TEST("a page of faults breaks calls and moves the wall clock of who runs under it")
+{
+    char path[300];
+    char line[400];
+    (void)snprintf(path, sizeof path, "%s/page", test_scratch_dir());
+    (void)snprintf(line, sizeof line, "dd if=/dev/zero of=%s/spool bs=1 count=1 2>/dev/null",
+                   test_scratch_dir());
+    write_page(path, 0, "");
+    CHECK_U64(run_with("HOLDFAST_FAULTS", path, line), 0);
+    CHECK_U64(run_with("HOLDFAST_FAULTS", path, "test $(date +%Y) -ge 2024"), 0);
+    write_page(path, -INT64_C(60) * 365 * 86400 * 1000 - 1, "write@spool:1:ENOSPC:forever");
+    CHECK_U64(run_with("HOLDFAST_FAULTS", path, line), 1);
+    CHECK_U64(run_with("HOLDFAST_FAULTS", path, "test $(date +%Y) -lt 1999"), 0);
+    CHECK_U64(run_with("HOLDFAST_FAULTS", "/nowhere", "true"), 126);
 }

@@ -1,0 +1,93 @@
+"""The checker of liveness: after healing everything drains in bounded time, no one tries without a limit, nothing grows
+without one.
+
+    drains    each thing that must become true after the healing did, within its bound
+    attempts  in every outage each actor tries again less and less often: waits have a bound that doubles from `first_s` to
+              `last_s`, uniform below it (full jitter), so the mean says how many attempts are plausible
+    memory    a role's resident memory is below its limit, and does not climb: the last third of the samples is not
+              above the first third by more than `slack`
+"""
+from dataclasses import dataclass, field
+
+from finding import Finding
+
+
+@dataclass
+class History:
+    drains: list = field(default_factory=list)  # (who, what, healed at, became true at or None, bound in s)
+    outages: list = field(default_factory=list)  # (who, from, to, [time of each attempt])
+    memory: list = field(default_factory=list)  # (role, time, kilobytes)
+    first_s: float = 1.0
+    last_s: float = 60.0
+    memory_max_kb: int = 512 * 1024
+    memory_slack_kb: int = 24 * 1024
+
+
+def plausible(seconds, first_s, last_s):
+    """Twice the mean number of attempts and four more: under full jitter less than one outage in 10^5 has more."""
+    count, bound, spent = 0, first_s, 0.0
+    while spent <= seconds:
+        spent += bound / 2
+        bound = min(2 * bound, last_s)
+        count += 1
+    return 2 * count + 4
+
+
+def drains(history):
+    for who, what, healed, became, bound in history.drains:
+        if became is None:
+            yield Finding(who, "never", where=what)
+        elif became - healed > bound:
+            yield Finding(who, "too late", where=what, example=round(became - healed, 1))
+
+
+def attempts(history):
+    for who, began, ended, times in history.outages:
+        within = [t for t in times if began <= t <= ended]
+        most = plausible(ended - began, history.first_s, history.last_s)
+        if len(within) > most:
+            yield Finding(who, "attempts without a limit", len(within), example=f"at most {most} in {ended - began:.0f} s")
+
+
+def memory(history):
+    by_role = {}
+    for role, at, kilobytes in history.memory:
+        by_role.setdefault(role, []).append((at, kilobytes))
+    for role, samples in sorted(by_role.items()):
+        sizes = [kilobytes for _, kilobytes in sorted(samples)]
+        third = len(sizes) // 3
+        if max(sizes) > history.memory_max_kb:
+            yield Finding(role, "more memory than its limit", example=max(sizes))
+        elif third and min(sizes[-third:]) > max(sizes[:third]) + history.memory_slack_kb:
+            yield Finding(role, "memory that climbs", example=(max(sizes[:third]), min(sizes[-third:])))
+
+
+def check(history):
+    return [*drains(history), *attempts(history), *memory(history)]
+
+
+def good():
+    waits = [0.3, 1.1, 2.9, 3.0, 11.0, 25.0]
+    times = [100 + sum(waits[:i]) for i in range(len(waits))]
+    return History([("agent", "its outbox is empty", 10.0, 14.0, 20.0)], [("agent", 100.0, 160.0, times)],
+                   [("gw-1", i, 9000 + i * 40) for i in range(60)])
+
+
+def cases():
+    yield None, "", good()
+    yield None, "", History()
+    h = good()
+    h.drains.append(("stock", "all is stored", 10.0, None, 20.0))
+    yield "never", "all is stored", h
+    h = good()
+    h.drains.append(("stock", "all is stored", 10.0, 31.0, 20.0))
+    yield "too late", "all is stored", h
+    h = good()
+    h.outages.append(("hasty", 100.0, 130.0, [100 + i * 0.5 for i in range(60)]))
+    yield "attempts without a limit", "", h
+    h = good()
+    h.memory += [("ingest", i, 20000 + i * 1000) for i in range(90)]
+    yield "memory that climbs", "", h
+    h = good()
+    h.memory.append(("ingest", 3, 600 * 1024))
+    yield "more memory than its limit", "", h
