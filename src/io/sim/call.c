@@ -60,11 +60,16 @@ static void answer(struct port_conn *client, struct port_listener *listener)
     describe(client);
     server->peer = client->id;
     client->peer = server->id;
-    struct handshake result = tls_shake(world, client, server);
+    struct handshake result = tls_shake(client, server);
     if (result.server_says != NULL) {
         net_end(server, PORT_CLOSE_TLS, result.server_says);
         client->detail = result.client_says;
         client->peer = 0;
+        if (result.client_was_up) {
+            net_send(client, SEGMENT_UP, NULL, 0, SHAKE_US);
+            net_send(client, SEGMENT_ALERT, NULL, 0, SHAKE_US);
+            return;
+        }
         sim_happen(client->port, net_travel_us(world, client->there, client->port->machine),
                    SIM_NET, client->id, NET_REFUSED);
         return;

@@ -9,7 +9,7 @@ enum { WATCH_US = 50, PREFIX_OF_FAILED = 2 };
 /* PORT_OK, or how this call must fail. */
 static enum port_result strike(struct port *port, enum sim_call call)
 {
-    struct fault *fault = &port->machine->faults[call];
+    struct sim_failure *fault = &port->machine->faults[call];
     if (port->dead) {
         return PORT_FAILED;
     }

@@ -26,7 +26,7 @@ struct happening {
     uint64_t detail;
 };
 
-struct fault {
+struct sim_failure {
     uint64_t countdown; /* 0: none */
     enum port_result result;
     bool forever;
@@ -38,7 +38,7 @@ struct machine {
     struct port *ports; /* its processes, the newest first */
     char name[SIM_NAME_MAX];
     struct sim_disk *disk;
-    struct fault faults[SIM_CALL_COUNT];
+    struct sim_failure faults[SIM_CALL_COUNT];
     uint64_t sync_us;
     /* its monotonic clock: showed local_us at world_us and runs drift_ppm too fast since */
     uint64_t world_us, local_us;
@@ -96,7 +96,7 @@ struct port_watch {
     void *user;
 };
 
-enum segment_kind { SEGMENT_UP, SEGMENT_DATA, SEGMENT_END, SEGMENT_RESET };
+enum segment_kind { SEGMENT_UP, SEGMENT_DATA, SEGMENT_END, SEGMENT_RESET, SEGMENT_ALERT };
 
 struct segment {
     struct segment *next;
@@ -199,14 +199,13 @@ void net_turn_ended(struct port *port);
 void net_die(struct port *port);       /* as a kill does; handles stay */
 void net_close_all(struct port *port); /* frees them */
 
-/* tls.c: how a handshake between two ends goes. NULL: well; otherwise what the one that refuses
- * says. */
+/* tls.c: how a handshake between two ends goes. NULL: well; otherwise what each of them says, and
+ * whether the client was done already when the server refused it. */
 struct handshake {
     const char *server_says, *client_says;
+    bool client_was_up;
 };
-struct handshake tls_shake(struct sim_world *world,
-                           struct port_conn *client,
-                           struct port_conn *server);
+struct handshake tls_shake(struct port_conn *client, struct port_conn *server);
 void tls_hold(struct port_tls *tls);
 bool tls_is_server(const struct port_tls *tls);
 

@@ -283,6 +283,7 @@ static void take(struct port_conn *conn, const struct segment *segment)
         }
         return;
     case SEGMENT_RESET: net_end(conn, PORT_CLOSE_RESET, "reset by the peer"); return;
+    case SEGMENT_ALERT: net_end(conn, PORT_CLOSE_TLS, conn->detail); return;
     }
     UNREACHABLE();
 }

@@ -1,198 +1,121 @@
 /*
- * A stand-in for TLS: the same configuration, the same answers to who may connect, and no
- * cryptography. Chains are followed by names only. What a forger could do here says nothing about
- * io/posix.
+ * A stand-in for TLS 1.3: no records and no encryption, but the same answers to who may connect.
+ * Chains are verified by trust/chain, server names by the certificate's names, and each end signs
+ * the transcript of the handshake with its private key, so that a certificate without its key opens
+ * nothing. With the stub cipher a handshake costs some microseconds.
+ *
+ * As in TLS 1.3 the client is done before the server has looked at its certificate: a client that
+ * is refused for it sees its connection come up, and then an alert.
  */
+#include "codec/der.h"
+#include "codec/pem.h"
+#include "crypto/hash.h"
+#include "crypto/key.h"
 #include "io/sim/inside.h"
+#include "trust/chain.h"
 
+#include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { CHAIN_MAX = 4, CERTIFICATE_LEN_MAX = 4096, ALPN_MAX = 32 };
+enum { CERTIFICATES_MAX = 16, ALPN_MAX = 32, RANDOM_LEN = 32 };
 
-struct certificate {
-    uint8_t *der;
-    size_t len;
-    struct slice issuer, subject; /* Names as they lie in `der` */
-};
-
-struct chain {
-    struct certificate list[CHAIN_MAX];
+struct certificates {
+    struct x509 *list; /* they lie in `der` */
     size_t count;
+    uint8_t *der;
 };
 
 struct port_tls {
     unsigned users;
     bool is_server, require_peer;
-    struct chain own;
-    struct chain anchors[PORT_ANCHOR_SETS_MAX];
+    struct certificates own;
+    struct key_private *key;
+    struct certificates anchors[PORT_ANCHOR_SETS_MAX];
+    bool no_time[PORT_ANCHOR_SETS_MAX];
     size_t anchors_count;
+    int64_t time_floor_ms;
     char alpn[ALPN_MAX]; /* "": none */
 };
 
-/* ---- certificates: just enough DER to find two names ---- */
-
-/* Takes one element off the front of `rest`; *inner is its content. An empty result: not DER. */
-static struct slice der_take(struct slice *rest, struct slice *inner)
-{
-    struct slice none = {0};
-    if (rest->len < 2) {
-        return none;
-    }
-    size_t head = 2;
-    size_t len = rest->at[1];
-    if (len >= 0x80) {
-        size_t bytes = len & 0x7f;
-        if (bytes == 0 || bytes > 3 || rest->len < 2 + bytes) {
-            return none;
-        }
-        len = 0;
-        for (size_t i = 0; i < bytes; i++) {
-            len = len << 8 | rest->at[2 + i];
-        }
-        head += bytes;
-    }
-    if (rest->len - head < len) {
-        return none;
-    }
-    struct slice whole = slice_of(rest->at, head + len);
-    *inner = slice_of(rest->at + head, len);
-    *rest = slice_after(*rest, head + len);
-    return whole;
-}
-
-/* Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, signature, issuer, validity,
- * subject ... (RFC 5280 4.1) */
-static bool find_names(struct certificate *cert)
-{
-    struct slice rest = slice_of(cert->der, cert->len);
-    struct slice certificate = {0};
-    struct slice tbs = {0};
-    struct slice inner = {0};
-    (void)der_take(&rest, &certificate);
-    (void)der_take(&certificate, &tbs);
-    if (tbs.len > 0 && tbs.at[0] == 0xa0) {
-        (void)der_take(&tbs, &inner);
-    }
-    (void)der_take(&tbs, &inner);
-    (void)der_take(&tbs, &inner);
-    cert->issuer = der_take(&tbs, &inner);
-    (void)der_take(&tbs, &inner);
-    cert->subject = der_take(&tbs, &inner);
-    return cert->issuer.len > 0 && cert->subject.len > 0;
-}
-
-static int base64_value(uint8_t c)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = c != 0 ? strchr(alphabet, c) : NULL;
-    return found != NULL ? (int)(found - alphabet) : -1;
-}
-
-static size_t base64_decode(struct slice text, uint8_t *to, size_t cap)
-{
-    uint32_t bits = 0;
-    unsigned have = 0;
-    size_t len = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int value = base64_value(text.at[i]);
-        if (value < 0) {
-            continue; /* line ends and padding */
-        }
-        bits = bits << 6 | (uint32_t)value;
-        have += 6;
-        if (have >= 8 && len < cap) {
-            have -= 8;
-            to[len++] = (uint8_t)(bits >> have);
-        }
-    }
-    return len;
-}
-
-static const uint8_t *find_text(struct slice in, const char *text)
-{
-    size_t len = strlen(text);
-    for (size_t i = 0; i + len <= in.len; i++) {
-        if (memcmp(in.at + i, text, len) == 0) {
-            return in.at + i;
-        }
-    }
-    return NULL;
-}
-
-static bool chain_add(struct chain *chain, struct slice base64)
-{
-    if (chain->count == CHAIN_MAX) {
-        return false;
-    }
-    struct certificate *cert = &chain->list[chain->count];
-    cert->der = sim_alloc(CERTIFICATE_LEN_MAX);
-    cert->len = base64_decode(base64, cert->der, CERTIFICATE_LEN_MAX);
-    chain->count++;
-    return find_names(cert);
-}
-
-static bool chain_read(struct chain *chain, struct slice pem)
-{
-    static const char begin[] = "-----BEGIN CERTIFICATE-----";
-    static const char end[] = "-----END CERTIFICATE-----";
-    const uint8_t *from;
-    while ((from = find_text(pem, begin)) != NULL) {
-        pem = slice_after(pem, (size_t)(from - pem.at) + sizeof begin - 1);
-        const uint8_t *to = find_text(pem, end);
-        if (to == NULL || !chain_add(chain, slice_of(pem.at, (size_t)(to - pem.at)))) {
-            return false;
-        }
-        pem = slice_after(pem, (size_t)(to - pem.at));
-    }
-    return true;
-}
-
-static void chain_free(struct chain *chain)
-{
-    for (size_t i = 0; i < chain->count; i++) {
-        free(chain->list[i].der);
-    }
-}
-
-/* Does the chain, from its leaf on, come to a name of the set? */
-static bool leads_to(const struct chain *chain, const struct chain *anchors)
-{
-    for (size_t i = 0; i < chain->count; i++) {
-        for (size_t j = 0; j < anchors->count; j++) {
-            if (slice_equal(chain->list[i].issuer, anchors->list[j].subject)) {
-                return true;
-            }
-        }
-        if (i + 1 < chain->count
-            && !slice_equal(chain->list[i].issuer, chain->list[i + 1].subject)) {
-            return false;
-        }
-    }
-    return false;
-}
-
 /* ---- contexts ---- */
 
-static const char *fill(struct port_tls *tls, const struct port_tls_config *config)
+static bool read_certificates(struct certificates *to, struct slice pem)
 {
-    if (config->anchors_count > PORT_ANCHOR_SETS_MAX
-        || ((!config->is_server || config->require_peer) && config->anchors_count == 0)) {
-        return "anchors are missing or too many";
+    if (pem.len == 0) {
+        return true;
     }
-    if (!chain_read(&tls->own, config->certificate_pem)
-        || (config->is_server && tls->own.count == 0)) {
-        return "the certificate chain cannot be used";
-    }
-    for (size_t i = 0; i < config->anchors_count; i++) {
-        if (!chain_read(&tls->anchors[i], config->anchors[i].pem) || tls->anchors[i].count == 0) {
-            return "an anchor set holds no certificate";
+    to->der = sim_alloc(pem.len);
+    struct x509 list[CERTIFICATES_MAX];
+    struct writer w = writer_over(to->der, pem.len);
+    struct slice label;
+    struct slice der;
+    enum pem_result result = PEM_OK;
+    while ((result = pem_next(&pem, &label, &w, &der)) == PEM_OK) {
+        if (!slice_equal(label, slice_text("CERTIFICATE"))) {
+            continue;
         }
+        if (to->count == CERTIFICATES_MAX || x509_parse(der, &list[to->count], NULL) != X509_OK) {
+            return false;
+        }
+        to->count++;
+    }
+    to->list = sim_alloc(to->count * sizeof *to->list + 1);
+    memcpy(to->list, list, to->count * sizeof *to->list);
+    return result == PEM_END;
+}
+
+static bool take_key(struct port_tls *tls, struct slice pem)
+{
+    if (key_from_pem(pem, &tls->key) != KEY_OK) {
+        return false;
+    }
+    struct key_public own = key_public_of(tls->key);
+    const struct x509 *leaf = &tls->own.list[0];
+    return (unsigned)leaf->key_kind == (unsigned)own.kind
+           && slice_equal(leaf->public_key, slice_of(own.bytes, own.len));
+}
+
+static const char *objection(const struct port_tls_config *config)
+{
+    if (config->anchors_count > PORT_ANCHOR_SETS_MAX) {
+        return "too many anchor sets";
+    }
+    if (!config->is_server && config->anchors_count == 0) {
+        return "a client needs anchors: there is no accept-all";
+    }
+    if (config->is_server && config->require_peer && config->anchors_count == 0) {
+        return "peers are required but there are no anchors to verify them with";
+    }
+    if (config->is_server && config->certificate_pem.len == 0) {
+        return "a server needs a certificate";
     }
     return config->alpn == NULL || strlen(config->alpn) < ALPN_MAX ? NULL
                                                                    : "the ALPN name is too long";
+}
+
+static const char *fill(struct port_tls *tls, const struct port_tls_config *config)
+{
+    if (config->certificate_pem.len > 0) {
+        if (!read_certificates(&tls->own, config->certificate_pem) || tls->own.count == 0) {
+            return "the certificate chain cannot be used";
+        }
+        if (!take_key(tls, config->key_pem)) {
+            return "the private key cannot be used or is not the certificate's";
+        }
+    }
+    for (size_t i = 0; i < config->anchors_count; i++) {
+        tls->anchors_count = i + 1;
+        tls->no_time[i] = config->anchors[i].no_time;
+        if (!read_certificates(&tls->anchors[i], config->anchors[i].pem)
+            || tls->anchors[i].count == 0) {
+            return "an anchor set holds no certificate";
+        }
+    }
+    return NULL;
 }
 
 enum port_result port_tls_make(struct port *port,
@@ -201,9 +124,12 @@ enum port_result port_tls_make(struct port *port,
                                struct port_why *why)
 {
     (void)port;
+    const char *wrong = objection(config);
     struct port_tls *tls = sim_alloc(sizeof *tls);
-    const char *wrong = fill(tls, config);
     tls->users = 1;
+    if (wrong == NULL) {
+        wrong = fill(tls, config);
+    }
     if (wrong != NULL) {
         sim_why(why, "TLS: %s", wrong);
         port_tls_free(tls);
@@ -211,10 +137,18 @@ enum port_result port_tls_make(struct port *port,
     }
     tls->is_server = config->is_server;
     tls->require_peer = config->require_peer;
-    tls->anchors_count = config->anchors_count;
+    tls->time_floor_ms = config->time_floor_ms;
     (void)snprintf(tls->alpn, sizeof tls->alpn, "%s", config->alpn != NULL ? config->alpn : "");
     *out = tls;
     return PORT_OK;
+}
+
+void sim_forge_tls(struct port_tls *tls, struct slice key_pem)
+{
+    key_free(tls->key);
+    tls->key = NULL;
+    enum key_result read = key_from_pem(key_pem, &tls->key);
+    INVARIANT(read == KEY_OK);
 }
 
 void tls_hold(struct port_tls *tls)
@@ -227,54 +161,189 @@ bool tls_is_server(const struct port_tls *tls)
     return tls->is_server;
 }
 
+static void release(struct certificates *certificates)
+{
+    free(certificates->list);
+    free(certificates->der);
+}
+
 void port_tls_free(struct port_tls *tls)
 {
     if (tls == NULL || --tls->users > 0) {
         return;
     }
-    chain_free(&tls->own);
+    release(&tls->own);
     for (size_t i = 0; i < PORT_ANCHOR_SETS_MAX; i++) {
-        chain_free(&tls->anchors[i]);
+        release(&tls->anchors[i]);
     }
+    key_free(tls->key);
     free(tls);
 }
 
-/* ---- a handshake ---- */
+/* ---- who may connect ---- */
 
-static bool verify(const struct port_tls *own, const struct port_tls *peer, size_t *set)
+/* Each set is a world of its own: the first that fits says who it is; the one that knew the issuer
+ * says why none does. NULL: verified. */
+static const char *verify(struct port_conn *conn, const struct certificates *peer, size_t *set)
 {
+    const struct port_tls *own = conn->tls;
+    const char *why = NULL;
+    enum chain_result first = CHAIN_NO_ANCHOR;
+    int64_t wall_ms = port_wall_ms(conn->port, NULL);
     for (size_t i = 0; i < own->anchors_count; i++) {
-        if (leads_to(&peer->own, &own->anchors[i])) {
+        struct fault fault = {.clause = ""};
+        struct chain_anchors anchors = {.list = own->anchors[i].list,
+                                        .count = own->anchors[i].count};
+        struct chain_policy policy = {
+            .no_time = own->no_time[i],
+            .at_ms = wall_ms > own->time_floor_ms ? wall_ms : own->time_floor_ms,
+            .purposes = own->is_server ? X509_EKU_CLIENT_AUTH : X509_EKU_SERVER_AUTH,
+            .purpose_optional = true,
+            .key_usage = X509_DIGITAL_SIGNATURE,
+        };
+        enum chain_result result = chain_verify(peer->list, peer->count, &anchors, &policy, &fault);
+        if (result == CHAIN_OK) {
             *set = i;
+            return NULL;
+        }
+        if (why == NULL || first == CHAIN_NO_ANCHOR) {
+            first = result;
+            why = fault.clause;
+        }
+    }
+    return why;
+}
+
+static bool is_dns_name(struct slice given, const char *wanted)
+{
+    bool is_wild = given.len > 2 && given.at[0] == '*' && given.at[1] == '.';
+    const char *dot = strchr(wanted, '.');
+    if (is_wild && dot != NULL) { /* RFC 6125 6.4.3: a whole label, the leftmost */
+        given = slice_after(given, 1);
+        wanted = dot;
+    }
+    return given.len == strlen(wanted)
+           && strncasecmp((const char *)given.at, wanted, given.len) == 0;
+}
+
+static bool has_name(const struct x509 *leaf, const char *name)
+{
+    uint8_t address[sizeof(struct in6_addr)];
+    size_t address_len = inet_pton(AF_INET, name, address) == 1    ? sizeof(struct in_addr)
+                         : inet_pton(AF_INET6, name, address) == 1 ? sizeof address
+                                                                   : 0;
+    struct x509_names walk = x509_names_begin(leaf->extensions.names);
+    struct slice value;
+    uint8_t tag;
+    while (leaf->extensions.has_names && x509_name_next(&walk, &tag, &value)) {
+        bool is_it = address_len > 0 ? tag == (DER_CONTEXT | 7)
+                                           && slice_equal(value, slice_of(address, address_len))
+                                     : tag == (DER_CONTEXT | 2) && is_dns_name(value, name);
+        if (is_it) {
             return true;
         }
     }
     return false;
 }
 
-static void keep_peer(struct port_conn *conn, const struct port_tls *peer, size_t set)
+/* ---- a handshake ---- */
+
+static void add_certificates(struct hash *h, const struct certificates *list)
 {
-    conn->peer_facts.has_tls = true;
-    conn->peer_facts.anchors = set;
-    if (peer->own.count > 0 && (conn->tls->anchors_count > 0)) {
-        const struct certificate *leaf = &peer->own.list[0];
-        conn->peer_der = sim_alloc(leaf->len);
-        memcpy(conn->peer_der, leaf->der, leaf->len);
-        conn->peer_facts.has_certificate = true;
-        conn->peer_facts.certificate_der = slice_of(conn->peer_der, leaf->len);
+    for (size_t i = 0; i < list->count; i++) {
+        hash_add(h, list->list[i].der);
     }
 }
 
-static bool has_name(const struct port_tls *server, const char *name)
+/* What both ends have seen: their randoms, the name and protocol asked for, both chains. */
+static struct digest transcript_of(const struct port_conn *client, const struct port_conn *server)
 {
-    const struct certificate *leaf = &server->own.list[0];
-    bool is_address = name[strspn(name, "0123456789.")] == '\0' || strchr(name, ':') != NULL;
-    return is_address || find_text(slice_of(leaf->der, leaf->len), name) != NULL;
+    uint8_t randoms[2 * RANDOM_LEN];
+    struct hash h;
+    struct digest out;
+    port_entropy(client->port, randoms, RANDOM_LEN);
+    port_entropy(server->port, randoms + RANDOM_LEN, RANDOM_LEN);
+    hash_init(&h);
+    hash_add(&h, slice_of(randoms, sizeof randoms));
+    hash_add(&h, slice_text(client->server_name));
+    hash_add(&h, slice_text(client->tls->alpn));
+    add_certificates(&h, &server->tls->own);
+    add_certificates(&h, &client->tls->own);
+    hash_end(&h, &out);
+    return out;
 }
 
-struct handshake tls_shake(struct sim_world *world,
-                           struct port_conn *client,
-                           struct port_conn *server)
+/* CertificateVerify (RFC 8446 4.4.3): does this end hold the private key of the leaf it shows? */
+static bool proves_possession(const struct port_tls *tls, const struct digest *transcript)
+{
+    const struct x509 *leaf = &tls->own.list[0];
+    struct slice parts[] = {slice_text(tls->is_server ? "TLS 1.3, server CertificateVerify"
+                                                      : "TLS 1.3, client CertificateVerify"),
+                            slice_of(transcript->bytes, sizeof transcript->bytes)};
+    struct key_public shown;
+    uint8_t signature[SIGNATURE_LEN];
+    return key_sign(tls->key, parts, COUNT_OF(parts), signature) == KEY_OK
+           && key_public_from_bytes((enum key_kind)leaf->key_kind, leaf->public_key, &shown)
+                  == KEY_OK
+           && key_verify_once(&shown, parts, COUNT_OF(parts), slice_of(signature, sizeof signature))
+                  == KEY_OK;
+}
+
+static void keep_facts(struct port_conn *conn,
+                       const struct port_tls *peer,
+                       size_t set,
+                       const struct digest *transcript)
+{
+    static_assert(sizeof transcript->bytes == PORT_EXPORTER_LEN, "an exporter is a digest");
+    struct slice parts = slice_of(transcript->bytes, sizeof transcript->bytes);
+    struct digest exporter = hash_of(parts);
+    memcpy(conn->peer_facts.exporter, exporter.bytes, PORT_EXPORTER_LEN);
+    conn->peer_facts.has_tls = true;
+    conn->peer_facts.anchors = set;
+    if (peer->own.count > 0 && conn->tls->anchors_count > 0) {
+        struct slice der = peer->own.list[0].der;
+        conn->peer_der = sim_alloc(der.len);
+        memcpy(conn->peer_der, der.at, der.len);
+        conn->peer_facts.has_certificate = true;
+        conn->peer_facts.certificate_der = slice_of(conn->peer_der, der.len);
+    }
+}
+
+/* What the client objects to; NULL: nothing. */
+static const char *client_objects(struct port_conn *client,
+                                  const struct port_tls *server,
+                                  const struct digest *transcript,
+                                  size_t *set)
+{
+    const char *why = verify(client, &server->own, set);
+    if (why == NULL && !has_name(&server->own.list[0], client->server_name)) {
+        why = "the certificate is for another name";
+    }
+    if (why == NULL && !proves_possession(server, transcript)) {
+        why = "the server does not hold the key of its certificate";
+    }
+    return why;
+}
+
+static const char *server_objects(struct port_conn *server,
+                                  const struct port_tls *client,
+                                  const struct digest *transcript,
+                                  size_t *set)
+{
+    if (server->tls->anchors_count == 0) {
+        return NULL; /* asks for no certificate */
+    }
+    if (client->own.count == 0) {
+        return server->tls->require_peer ? "the client has no certificate" : NULL;
+    }
+    const char *why = verify(server, &client->own, set);
+    if (why == NULL && !proves_possession(client, transcript)) {
+        why = "the client does not hold the key of its certificate";
+    }
+    return why;
+}
+
+struct handshake tls_shake(struct port_conn *client, struct port_conn *server)
 {
     const struct port_tls *c = client->tls;
     const struct port_tls *s = server->tls;
@@ -284,80 +353,22 @@ struct handshake tls_shake(struct sim_world *world,
         return (struct handshake){0};
     }
     if (c == NULL || s == NULL) {
-        return (struct handshake){"not a TLS hello", "not a TLS answer"};
+        return (struct handshake){"not a TLS hello", "not a TLS answer", false};
     }
     if (s->alpn[0] != '\0' && c->alpn[0] != '\0' && strcmp(s->alpn, c->alpn) != 0) {
-        return (struct handshake){"no application protocol", "alert no application protocol"};
+        return (struct handshake){"no application protocol", "alert no application protocol",
+                                  false};
     }
-    if (!verify(c, s, &client_set) || !has_name(s, client->server_name)) {
-        return (struct handshake){"alert unknown ca", "certificate verify failed"};
+    struct digest transcript = transcript_of(client, server);
+    const char *why = client_objects(client, s, &transcript, &client_set);
+    if (why != NULL) {
+        return (struct handshake){"alert bad certificate", why, false};
     }
-    if (c->own.count == 0 ? s->require_peer : s->anchors_count > 0 && !verify(s, c, &server_set)) {
-        return (struct handshake){"certificate verify failed", "alert by the server"};
+    why = server_objects(server, c, &transcript, &server_set);
+    if (why != NULL) {
+        return (struct handshake){why, "alert bad certificate", true};
     }
-    keep_peer(client, s, client_set);
-    keep_peer(server, c, server_set);
-    for (size_t i = 0; i < PORT_EXPORTER_LEN; i++) {
-        client->peer_facts.exporter[i] = (uint8_t)rng_u64(&world->chance);
-        server->peer_facts.exporter[i] = client->peer_facts.exporter[i];
-    }
+    keep_facts(client, s, client_set, &transcript);
+    keep_facts(server, c, server_set, &transcript);
     return (struct handshake){0};
-}
-
-/* ---- certificates for tests ---- */
-
-static size_t put_element(uint8_t *to, uint8_t tag, const uint8_t *content, size_t len)
-{
-    INVARIANT(len < 128);
-    to[0] = tag;
-    to[1] = (uint8_t)len;
-    if (len > 0) {
-        memmove(to + 2, content, len);
-    }
-    return len + 2;
-}
-
-/* Name ::= SEQUENCE of SET of SEQUENCE { commonName, UTF8String } */
-static size_t put_name(uint8_t *to, const char *text)
-{
-    static const uint8_t common_name[] = {0x06, 0x03, 0x55, 0x04, 0x03};
-    uint8_t content[120];
-    INVARIANT(strlen(text) <= 60);
-    memcpy(content, common_name, sizeof common_name);
-    size_t len = sizeof common_name;
-    len += put_element(content + len, 0x0c, (const uint8_t *)text, strlen(text));
-    len = put_element(content, 0x30, content, len);
-    len = put_element(content, 0x31, content, len);
-    return put_element(to, 0x30, content, len);
-}
-
-void sim_certificate(char out[SIM_CERTIFICATE_MAX], const char *issuer, const char *subject)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    static const uint8_t one[] = {1};
-    uint8_t tbs[400];
-    uint8_t der[420];
-    size_t len = put_element(tbs, 0x02, one, sizeof one);
-    len += put_element(tbs + len, 0x30, NULL, 0);
-    len += put_name(tbs + len, issuer);
-    len += put_element(tbs + len, 0x30, NULL, 0);
-    len += put_name(tbs + len, subject);
-    /* Two levels of SEQUENCE with two-byte lengths. */
-    const uint8_t head[] = {0x30, 0x82, (uint8_t)((len + 4) >> 8), (uint8_t)(len + 4),
-                            0x30, 0x82, (uint8_t)(len >> 8),       (uint8_t)len};
-    memcpy(der, head, sizeof head);
-    memcpy(der + sizeof head, tbs, len);
-    len += sizeof head;
-    int at = snprintf(out, SIM_CERTIFICATE_MAX, "-----BEGIN CERTIFICATE-----\n");
-    for (size_t i = 0; i < len; i += 3) {
-        uint32_t bits = (uint32_t)der[i] << 16;
-        bits |= i + 1 < len ? (uint32_t)der[i + 1] << 8 : 0;
-        bits |= i + 2 < len ? der[i + 2] : 0;
-        out[at++] = alphabet[bits >> 18];
-        out[at++] = alphabet[bits >> 12 & 63];
-        out[at++] = i + 1 < len ? alphabet[bits >> 6 & 63] : '=';
-        out[at++] = i + 2 < len ? alphabet[bits & 63] : '=';
-    }
-    (void)snprintf(out + at, (size_t)(SIM_CERTIFICATE_MAX - at), "\n-----END CERTIFICATE-----\n");
 }

@@ -1,4 +1,5 @@
 /* Virtual time: what happens next, to whom, and the turns it makes. */
+#include "crypto/stub/seed.h"
 #include "io/sim/inside.h"
 
 #include <stdarg.h>
@@ -97,6 +98,7 @@ struct sim_world *sim_open(uint64_t seed)
 {
     struct sim_world *world = sim_alloc(sizeof *world);
     world->chance = rng_from_seed(seed);
+    crypto_seed(seed);
     world->net = net_new();
     return world;
 }
@@ -205,7 +207,7 @@ void sim_fail(struct sim_world *world,
               enum port_result result,
               bool forever)
 {
-    sim_machine(world, machine)->faults[call] = (struct fault){
+    sim_machine(world, machine)->faults[call] = (struct sim_failure){
         .countdown = result == PORT_OK ? 0 : nth, .result = result, .forever = forever};
 }
 
