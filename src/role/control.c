@@ -329,7 +329,15 @@ static void close_all(struct control *c)
     free(c->join);
 }
 
-int control_run(const struct control_config *config)
+int control_end(struct control *c)
+{
+    int exit_status = c->exit;
+    close_all(c);
+    free(c);
+    return exit_status;
+}
+
+int control_begin(const struct control_config *config, struct control **out)
 {
     struct control *c = calloc(1, sizeof *c);
     INVARIANT(c != NULL);
@@ -341,13 +349,21 @@ int control_run(const struct control_config *config)
     c->began_ms = port_now_ms(c->port);
     c->ingest.messages_per_s = c->ingest.points_per_s = c->ingest.lag_p99_s = -1;
     (void)snprintf(c->site, sizeof c->site, "%s", config->site != NULL ? config->site : "");
-    if (open_all(c)) {
-        port_run(c->port);
-    } else {
+    if (!open_all(c)) {
         c->exit = 1;
+        return control_end(c);
     }
-    int exit_status = c->exit;
-    close_all(c);
-    free(c);
+    *out = c;
+    return 0;
+}
+
+int control_run(const struct control_config *config)
+{
+    struct control *c = NULL;
+    int exit_status = control_begin(config, &c);
+    if (exit_status == 0) {
+        port_run(c->port);
+        exit_status = control_end(c);
+    }
     return exit_status;
 }

@@ -30,4 +30,10 @@ struct control_config {
 /* Runs until SIGTERM; the process's exit code. `port_handler` and loop are its own. */
 int control_run(const struct control_config *config);
 
+/* The same in two halves, where the loop is somebody else's: see gateway_begin in role/gateway.h.
+ */
+struct control;
+int control_begin(const struct control_config *config, struct control **out);
+int control_end(struct control *control);
+
 #endif

@@ -32,7 +32,9 @@ enum {
     CONTROL_ANSWER_MAX = 8 * 1024 * 1024,
     CONTROL_WORDS_MAX = 2048, /* different models, agents and gateways */
     CONTROL_WORD_MAX = 96,
-    CONTROL_REPORTS_MAX = 64, /* roles that report */
+    CONTROL_REPORTS_MAX = 64,   /* roles that report */
+    CONTROL_REFUSALS_MAX = 128, /* reasons */
+    CONTROL_BUNDLES_MAX = 64,   /* asked for at once */
     CONTROL_REPORT_MAX = 256 * 1024,
     CONTROL_RATES = 7, /* samples 10 s apart: a minute */
     CONTROL_HISTORY = 60,
@@ -161,6 +163,21 @@ struct stream {
     uint64_t spoke_ms;
 };
 
+/* A reason of refusals and its total a minute ago, so that a rate needs no further table. */
+struct refusal_total {
+    char reason[64];
+    double before;
+    uint64_t at_ms;
+};
+
+/* A bundle that the keeper is being asked for. */
+struct bundle_ask {
+    struct control *control;
+    struct http_call_id call;
+    char name[REGISTRY_NAME_MAX + 1];
+    bool used;
+};
+
 struct control {
     const struct control_config *config;
     struct port *port;
@@ -194,6 +211,9 @@ struct control {
     uint64_t swept_ms;
     uint32_t login_failures; /* in the present minute */
     uint64_t login_minute;
+    struct refusal_total refusal_totals[CONTROL_REFUSALS_MAX];
+    size_t refusal_totals_count;
+    struct bundle_ask bundle_asks[CONTROL_BUNDLES_MAX];
 };
 
 /* One API request. `json` writes to control.answer. */

@@ -314,16 +314,7 @@ void login_sweep(struct control *c)
 
 /* ---- bundles: certificates for stock clients ---- */
 
-enum { BUNDLE_ASKS_MAX = 64, DER_MAX = 4096, PEM_TEXT_MAX = 8192 };
-
-struct bundle_ask {
-    struct control *control;
-    struct http_call_id call;
-    char name[REGISTRY_NAME_MAX + 1];
-    bool used;
-};
-
-static struct bundle_ask bundle_asks[BUNDLE_ASKS_MAX];
+enum { DER_MAX = 4096, PEM_TEXT_MAX = 8192 };
 
 static void put_pem(struct json_writer *j, const char *name, struct slice der)
 {
@@ -431,8 +422,8 @@ void login_bundle(struct ask *a)
     static uint8_t der[DER_MAX];
     size_t der_len = 0;
     struct bundle_ask *b = NULL;
-    for (size_t i = 0; i < BUNDLE_ASKS_MAX && b == NULL; i++) {
-        b = bundle_asks[i].used ? NULL : &bundle_asks[i];
+    for (size_t i = 0; i < CONTROL_BUNDLES_MAX && b == NULL; i++) {
+        b = c->bundle_asks[i].used ? NULL : &c->bundle_asks[i];
     }
     if (c->devices == NULL || b == NULL) {
         ask_problem(a, 503, "HF-3503", NULL);

@@ -339,9 +339,8 @@ struct refusal {
     struct slice reason;
     double total;
 };
-enum { REFUSALS_MAX = 128 };
 
-static size_t gather_refusals(const struct control *c, struct refusal list[REFUSALS_MAX])
+static size_t gather_refusals(const struct control *c, struct refusal list[CONTROL_REFUSALS_MAX])
 {
     size_t count = 0;
     for (uint32_t i = 0; i < c->reports_count; i++) {
@@ -358,7 +357,7 @@ static size_t gather_refusals(const struct control *c, struct refusal list[REFUS
             while (at < count && !slice_equal(list[at].reason, reason)) {
                 at++;
             }
-            if (at == count && count < REFUSALS_MAX) {
+            if (at == count && count < CONTROL_REFUSALS_MAX) {
                 list[count++] = (struct refusal){.reason = reason};
             }
             if (at < count) {
@@ -369,34 +368,28 @@ static size_t gather_refusals(const struct control *c, struct refusal list[REFUS
     return count;
 }
 
-static void write_refusals(struct json_writer *j, const struct control *c)
+static void write_refusals(struct json_writer *j, struct control *c)
 {
-    /* Totals a minute ago, by reason, so that per_min needs no further table. */
-    static struct {
-        char reason[64];
-        double before, total;
-        uint64_t at_ms;
-    } kept[REFUSALS_MAX];
-    static size_t kept_count;
-    struct refusal list[REFUSALS_MAX];
+    struct refusal_total *kept = c->refusal_totals;
+    struct refusal list[CONTROL_REFUSALS_MAX];
     size_t count = gather_refusals(c, list);
     uint64_t now = port_now_ms(c->port);
     json_array(j);
     for (size_t i = 0; i < count; i++) {
         size_t at = 0;
-        while (at < kept_count && !slice_is_text(list[i].reason, kept[at].reason)) {
+        while (at < c->refusal_totals_count && !slice_is_text(list[i].reason, kept[at].reason)) {
             at++;
         }
-        if (at == kept_count && kept_count < REFUSALS_MAX
+        if (at == c->refusal_totals_count && c->refusal_totals_count < CONTROL_REFUSALS_MAX
             && list[i].reason.len < sizeof kept[at].reason) {
             memset(&kept[at], 0, sizeof kept[at]);
             memcpy(kept[at].reason, list[i].reason.at, list[i].reason.len);
-            kept[at].before = kept[at].total = list[i].total;
+            kept[at].before = list[i].total;
             kept[at].at_ms = now;
-            kept_count++;
+            c->refusal_totals_count++;
         }
         double per_min = -1;
-        if (at < kept_count) {
+        if (at < c->refusal_totals_count) {
             uint64_t elapsed = now - kept[at].at_ms;
             per_min = elapsed >= 1000 && list[i].total >= kept[at].before
                           ? (list[i].total - kept[at].before) * 60000

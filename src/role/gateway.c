@@ -331,7 +331,7 @@ static void close_all(struct gateway *g)
     free(g);
 }
 
-int gateway_run(const struct gateway_config *config)
+int gateway_begin(const struct gateway_config *config, struct gateway **out)
 {
     struct gateway *g = alloc(1, sizeof *g);
     g->config = config;
@@ -343,10 +343,28 @@ int gateway_run(const struct gateway_config *config)
         g->flush_wake = port_wake_new(g->port, &g->flush_wake);
         g->wake = port_wake_new(g->port, &g->wake);
         port_wake_at(g->wake, port_now_ms(g->port));
-        port_run(g->port);
-        code = g->exit_code;
+        *out = g;
+    } else {
+        g->exit_code = code;
+        close_all(g);
     }
-    g->exit_code = (int)code;
+    return code;
+}
+
+int gateway_end(struct gateway *g)
+{
+    int code = g->exit_code;
     close_all(g);
+    return code;
+}
+
+int gateway_run(const struct gateway_config *config)
+{
+    struct gateway *g = NULL;
+    int code = gateway_begin(config, &g);
+    if (code == 0) {
+        port_run(g->port);
+        code = gateway_end(g);
+    }
     return code;
 }

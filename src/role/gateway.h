@@ -52,4 +52,11 @@ enum gateway_exit {
  */
 int gateway_run(const struct gateway_config *config);
 
+/* The same in two halves, where the loop is somebody else's: gateway_begin opens a port of its own
+ * and listens (0, or the exit status and nothing is left); the role lives with the events of that
+ * port until gateway_end, which gives the exit status. The configuration must outlive it. */
+struct gateway;
+int gateway_begin(const struct gateway_config *config, struct gateway **out);
+int gateway_end(struct gateway *gateway);
+
 #endif

@@ -3,6 +3,7 @@
 #include "role/ingest_inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 void ingest_fail(struct ingest *in, const char *what, const char *why)
 {
@@ -98,30 +99,53 @@ static void begin_to_listen(struct ingest *in)
     port_wake_at(in->retain_wake, now + INGEST_RETAIN_MS);
 }
 
-int ingest_run(const struct ingest_config *config)
+int ingest_begin(const struct ingest_config *config, struct ingest_process **out)
 {
     struct port_why why = {{0}};
-    struct ingest_process process = {0};
-    process.port = port_open(handle, &process);
-    if (process.port == NULL) {
+    struct ingest_process *process = calloc(1, sizeof *process);
+    if (process != NULL) {
+        process->port = port_open(handle, process);
+    }
+    if (process == NULL || process->port == NULL) {
         (void)fprintf(stderr, "ingest: the machine gives no event loop\n");
+        free(process);
         return 1;
     }
-    struct ingest *in = ingest_open(process.port, config, &why);
+    struct ingest *in = ingest_open(process->port, config, &why);
     if (in == NULL) {
         (void)fprintf(stderr, "ingest: %s\n", why.text);
-        port_close_all(process.port);
+        port_close_all(process->port);
+        free(process);
         return 1;
     }
-    process.in = in;
+    process->in = in;
     begin_to_listen(in);
-    if (!in->is_over) {
-        port_run(process.port);
+    if (in->is_over) {
+        return ingest_end(process);
     }
+    *out = process;
+    return 0;
+}
+
+int ingest_end(struct ingest_process *process)
+{
+    struct ingest *in = process->in;
     ingest_report(in);
     int code = in->exit_code;
-    process.in = NULL;
+    process->in = NULL;
     ingest_close(in);
-    port_close_all(process.port);
+    port_close_all(process->port);
+    free(process);
+    return code;
+}
+
+int ingest_run(const struct ingest_config *config)
+{
+    struct ingest_process *process = NULL;
+    int code = ingest_begin(config, &process);
+    if (code == 0) {
+        port_run(process->port);
+        code = ingest_end(process);
+    }
     return code;
 }

@@ -25,4 +25,10 @@ struct ingest_config {
 /* Runs until SIGTERM or SIGINT. The process's exit code: 0, or 1 with one line on stderr. */
 int ingest_run(const struct ingest_config *config);
 
+/* The same in two halves, where the loop is somebody else's: see gateway_begin in role/gateway.h.
+ */
+struct ingest_process;
+int ingest_begin(const struct ingest_config *config, struct ingest_process **out);
+int ingest_end(struct ingest_process *process);
+
 #endif

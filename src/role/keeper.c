@@ -241,7 +241,17 @@ static int open_socket(struct keeper *k)
     return 0;
 }
 
-int keeper_run(const struct keeper_config *config)
+int keeper_end(struct keeper *k)
+{
+    int code = k->exit_code;
+    pki_entity_forget(&k->issuer);
+    pki_entity_forget(&k->trust);
+    port_close_all(k->port);
+    free(k);
+    return code;
+}
+
+int keeper_begin(const struct keeper_config *config, struct keeper **out)
 {
     struct keeper *k = calloc(1, sizeof *k);
     INVARIANT(k != NULL);
@@ -257,12 +267,19 @@ int keeper_run(const struct keeper_config *config)
         };
         k->wake = port_wake_new(k->port, NULL);
         port_wake_at(k->wake, port_now_ms(k->port));
-        port_run(k->port);
+        *out = k;
+        return 0;
     }
-    int code = k->exit_code;
-    pki_entity_forget(&k->issuer);
-    pki_entity_forget(&k->trust);
-    port_close_all(k->port);
-    free(k);
+    return keeper_end(k);
+}
+
+int keeper_run(const struct keeper_config *config)
+{
+    struct keeper *k = NULL;
+    int code = keeper_begin(config, &k);
+    if (code == 0) {
+        port_run(k->port);
+        code = keeper_end(k);
+    }
     return code;
 }

@@ -19,4 +19,10 @@ struct keeper_config {
  * line on stderr. */
 int keeper_run(const struct keeper_config *config);
 
+/* The same in two halves, where the loop is somebody else's: see gateway_begin in role/gateway.h.
+ */
+struct keeper;
+int keeper_begin(const struct keeper_config *config, struct keeper **out);
+int keeper_end(struct keeper *keeper);
+
 #endif
