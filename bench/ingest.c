@@ -196,6 +196,19 @@ static void bench_messages(size_t messages)
 
 /* ---- points into the store ---- */
 
+static void on_nothing(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
+static struct port *port_of_bench(void)
+{
+    static struct port *port; /* until the end */
+    port = port != NULL ? port : port_open(on_nothing, NULL);
+    return port;
+}
+
 static void bench_append(size_t per_series, const char *name)
 {
     static struct point points[SERIES][4096];
@@ -206,7 +219,7 @@ static void bench_append(size_t per_series, const char *name)
     struct rng rng = rng_from_seed(2);
     uint64_t change;
     (void)unlink(in_dir("append.db"));
-    INVARIANT(store_open(in_dir("append.db"), NULL, &st, &why) == STORE_OK);
+    INVARIANT(store_open(port_of_bench(), in_dir("append.db"), NULL, &st, &why) == STORE_OK);
     INVARIANT(store_begin(st) == STORE_OK);
     for (size_t s = 0; s < SERIES; s++) {
         char text[16];
@@ -249,7 +262,7 @@ static void bench_queries(void)
     size_t count = 0;
     size_t repeated;
     const int64_t from = INT64_C(1795000000000);
-    INVARIANT(store_open(in_dir("query.db"), NULL, &st, &why) == STORE_OK);
+    INVARIANT(store_open(port_of_bench(), in_dir("query.db"), NULL, &st, &why) == STORE_OK);
     INVARIANT(store_begin(st) == STORE_OK);
     INVARIANT(store_series_ensure(st, &device, "s", "t", "", &id, NULL) == STORE_OK);
     for (size_t day = 0; day < 3; day++) {

@@ -44,7 +44,7 @@ static enum registry_result add_operator(struct port *port,
     struct registry *registry = NULL;
     struct operators *operators = NULL;
     enum time_quality quality;
-    enum registry_result result = registry_open(path, true, &registry, why);
+    enum registry_result result = registry_open(port, path, true, &registry, why);
     if (result != REGISTRY_OK) {
         return result;
     }

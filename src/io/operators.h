@@ -5,7 +5,7 @@
  *
  * The first operator of a site, before any role runs:
  *
- *     registry_open(DATA/control/registry.db, true, &r, &why); operators_open(r, &ops, &why);
+ *     registry_open(port, DATA/control/registry.db, true, &r, &why); operators_open(r, &ops, &why);
  *     access_write(&w, ACCESS_TOKEN, 32 random bytes); access_digest(ACCESS_TOKEN, text, &digest);
  *     operators_add(ops, &(struct operator_new){.name = "operator-1", .rights = 7, .token =
  * &digest, ...});

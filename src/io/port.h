@@ -258,6 +258,10 @@ enum port_result port_dir_list(struct port *port,
 /* Bytes free for this process on the file system that holds `path`. */
 enum port_result port_dir_room(struct port *port, const char *path, uint64_t *bytes);
 
+/* The VFS by which SQLite reaches the files of this process's machine: give it to sqlite3_open_v2.
+ * NULL: SQLite's own. Connections are closed before port_close_all. */
+const char *port_sqlite_vfs(struct port *port);
+
 /* What waits on standard input, without blocking; *got is 0 where nothing does. PORT_NOT_FOUND at
  * its end. */
 enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t *got);

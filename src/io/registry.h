@@ -97,8 +97,9 @@ struct registry_entry {
 
 /* ---- opening ---- */
 
-/* Makes the database where there is none and `for_writing`. */
-enum registry_result registry_open(const char *path,
+/* Makes the database where there is none and `for_writing`. The port outlives it. */
+enum registry_result registry_open(struct port *port,
+                                   const char *path,
                                    bool for_writing,
                                    struct registry **out,
                                    struct port_why *why);

@@ -60,15 +60,20 @@ struct store_limits {
     uint32_t lost_ranges_max;        /* evidence rows kept; 0: 10,000 */
 };
 
-/* Opens or makes the store at `path` for the one writer. */
-enum store_result store_open(const char *path,
+/* Opens or makes the store at `path`, on the port's machine, for the one writer. The port outlives
+ * it. */
+enum store_result store_open(struct port *port,
+                             const char *path,
                              const struct store_limits *limits,
                              struct store **out,
                              struct port_why *why);
 
 /* Opens for reading. STORE_NOT_FOUND until a writer has made it. Each query sees one whole state.
  */
-enum store_result store_open_reading(const char *path, struct store **out, struct port_why *why);
+enum store_result store_open_reading(struct port *port,
+                                     const char *path,
+                                     struct store **out,
+                                     struct port_why *why);
 void store_close(struct store *st);
 
 /* What the last result other than STORE_OK was about; valid until the next call. */

@@ -33,7 +33,7 @@ static void open_store(struct control *c)
     char path[CONTROL_PATH_MAX];
     struct port_why why = {{0}};
     control_path(c, path, "store/store.db");
-    enum store_result result = store_open_reading(path, &c->store, &why);
+    enum store_result result = store_open_reading(c->port, path, &c->store, &why);
     if (result == STORE_OK) {
         c->store_changed = true;
     } else if (result != STORE_NOT_FOUND && result != STORE_BUSY) {
@@ -135,7 +135,7 @@ static bool open_registry(struct control *c)
         return say("the folder of the registry cannot be made", path);
     }
     control_path(c, path, "control/registry.db");
-    if (registry_open(path, true, &c->registry, &why) != REGISTRY_OK
+    if (registry_open(c->port, path, true, &c->registry, &why) != REGISTRY_OK
         || operators_open(c->registry, &c->operators, &why) != REGISTRY_OK) {
         return say("the registry cannot be opened", why.text);
     }

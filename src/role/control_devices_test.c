@@ -60,7 +60,7 @@ static _Noreturn void serve(int ready_fd, bool require_linking, uint64_t lifetim
     struct service s = {.ready_fd = ready_fd};
     s.port = port_open(on_event, &s);
     (void)snprintf(path, sizeof path, "%s/registry.db", data);
-    if (registry_open(path, true, &s.registry, &why) != REGISTRY_OK) {
+    if (registry_open(s.port, path, true, &s.registry, &why) != REGISTRY_OK) {
         (void)fprintf(stderr, "%s\n", why.text);
         _exit(1);
     }

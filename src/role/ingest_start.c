@@ -145,7 +145,7 @@ static bool open_store(struct ingest *in, struct port_why *why)
     if (!ingest_path(in, "store/store.db", "", "")) {
         return say(why, "store/store.db", "the path is too long");
     }
-    if (store_open(in->paths, NULL, &in->store, why) != STORE_OK) {
+    if (store_open(in->port, in->paths, NULL, &in->store, why) != STORE_OK) {
         return false;
     }
     in->waited_before = store_waiting_count(in->store);

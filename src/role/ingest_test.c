@@ -179,13 +179,21 @@ static bool run_once(struct world *world, uint32_t batch_records)
     return ok;
 }
 
+static void on_nothing(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
 static struct store *open_reader(void)
 {
+    static struct port *port; /* of somebody beside the role; until the end */
     char path[400];
     struct store *st = NULL;
     struct port_why why = {{0}};
+    port = port != NULL ? port : port_open(on_nothing, NULL);
     (void)snprintf(path, sizeof path, "%s/store/store.db", dir);
-    if (store_open_reading(path, &st, &why) != STORE_OK) {
+    if (store_open_reading(port, path, &st, &why) != STORE_OK) {
         test_failed(__FILE__, __LINE__, "%s", why.text);
     }
     return st;

@@ -52,6 +52,12 @@ enum port_result port_file_open(struct port *port,
     return PORT_OK;
 }
 
+const char *port_sqlite_vfs(struct port *port)
+{
+    (void)port;
+    return NULL;
+}
+
 static void let_go(struct port_file *file)
 {
     (void)close(file->fd);

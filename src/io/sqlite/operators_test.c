@@ -1,4 +1,5 @@
 #include "io/operators.h"
+#include "io/sqlite/test_port.h"
 #include "test/test.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ static void open_world(struct world *w)
 {
     struct port_why why = {{0}};
     (void)snprintf(w->path, sizeof w->path, "%s/registry.db", test_scratch_dir());
-    CHECK(registry_open(w->path, true, &w->registry, &why) == REGISTRY_OK);
+    CHECK(registry_open(test_port(), w->path, true, &w->registry, &why) == REGISTRY_OK);
     CHECK(operators_open(w->registry, &w->ops, &why) == REGISTRY_OK);
 }
 

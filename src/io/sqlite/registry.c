@@ -4,11 +4,9 @@
 #include "base/invariant.h"
 #include "io/sqlite/registry_inside.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BUSY_MS = 5000, STEP_MAX = 64 };
 
@@ -118,23 +116,18 @@ static enum registry_result refuse(enum registry_result result,
 
 /* Made with mode 0600 before SQLite sees it, and its folder entry durable: WAL and shared memory
  * take the mode over. */
-static bool make_file(const char *path)
+static bool make_file(struct port *port, const char *path)
 {
     char dir[1024];
     const char *slash = strrchr(path, '/');
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0) {
+    struct port_file *file;
+    if (port_file_open(port, path, PORT_READ | PORT_WRITE | PORT_CREATE, &file) != PORT_OK) {
         return false;
     }
-    (void)close(file);
+    port_file_close(file);
     (void)snprintf(dir, sizeof dir, "%.*s", slash != NULL ? (int)(slash - path) : 1,
                    slash != NULL ? path : ".");
-    int folder = open(dir[0] != '\0' ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = folder >= 0 && fsync(folder) == 0;
-    if (folder >= 0) {
-        (void)close(folder);
-    }
-    return synced;
+    return port_dir_sync(port, dir[0] != '\0' ? dir : "/") == PORT_OK;
 }
 
 static enum registry_result run_text(struct registry *r, const char *sql, struct port_why *why)
@@ -226,7 +219,8 @@ static enum registry_result check_readable(struct registry *r, struct port_why *
     return result;
 }
 
-enum registry_result registry_open(const char *path,
+enum registry_result registry_open(struct port *port,
+                                   const char *path,
                                    bool for_writing,
                                    struct registry **out,
                                    struct port_why *why)
@@ -234,10 +228,11 @@ enum registry_result registry_open(const char *path,
     struct registry *r = calloc(1, sizeof *r);
     INVARIANT(r != NULL);
     enum registry_result result = REGISTRY_OK;
-    if (for_writing && !make_file(path)) {
+    if (for_writing && !make_file(port, path)) {
         result = refuse(REGISTRY_BROKEN, why, path, "the file or its folder cannot be written");
     } else if (sqlite3_open_v2(path, &r->db,
-                               for_writing ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, NULL)
+                               for_writing ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY,
+                               port_sqlite_vfs(port))
                != SQLITE_OK) {
         result = refuse(for_writing ? REGISTRY_BROKEN : REGISTRY_NOT_FOUND, why, path,
                         sqlite3_errmsg(r->db));

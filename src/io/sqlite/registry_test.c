@@ -1,5 +1,6 @@
 #include "io/registry.h"
 #include "io/sqlite/registry_db.h"
+#include "io/sqlite/test_port.h"
 #include "test/shell.h"
 #include "test/test.h"
 
@@ -12,7 +13,7 @@ static struct registry *open_registry(bool for_writing)
     struct registry *r = NULL;
     struct port_why why = {0};
     (void)snprintf(path, sizeof path, "%s/registry.db", test_scratch_dir());
-    if (registry_open(path, for_writing, &r, &why) != REGISTRY_OK) {
+    if (registry_open(test_port(), path, for_writing, &r, &why) != REGISTRY_OK) {
         test_failed(__FILE__, __LINE__, "%s", why.text);
     }
     return r;
@@ -243,14 +244,14 @@ TEST("a registry of a newer Holdfast, or a file that is none, is not opened and 
     char path[512];
     struct port_why why = {0};
     (void)snprintf(path, sizeof path, "%s/registry.db", test_scratch_dir());
-    CHECK(registry_open(path, true, &r, &why) == REGISTRY_NEWER);
+    CHECK(registry_open(test_port(), path, true, &r, &why) == REGISTRY_NEWER);
     CHECK(strstr(why.text, "newer") != NULL);
-    CHECK(registry_open(path, false, &r, &why) == REGISTRY_NEWER);
+    CHECK(registry_open(test_port(), path, false, &r, &why) == REGISTRY_NEWER);
     (void)snprintf(path, sizeof path, "%s/text.db", test_scratch_dir());
     REQUIRE(shell("printf 'not a database, but long enough to be looked at as one by anybody' "
                   ">text.db; cp text.db before"));
-    CHECK(registry_open(path, true, &r, &why) == REGISTRY_BROKEN);
+    CHECK(registry_open(test_port(), path, true, &r, &why) == REGISTRY_BROKEN);
     CHECK(shell("cmp text.db before"));
     (void)snprintf(path, sizeof path, "%s/none.db", test_scratch_dir());
-    CHECK(registry_open(path, false, &r, &why) == REGISTRY_NOT_FOUND);
+    CHECK(registry_open(test_port(), path, false, &r, &why) == REGISTRY_NOT_FOUND);
 }

@@ -1,12 +1,9 @@
 #include "base/invariant.h"
 #include "io/sqlite/store_db.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 enum { READ_WAIT_MS = 2000, WRITE_WAIT_MS = 10000, WAL_PAGES = 4096 };
 
@@ -186,15 +183,16 @@ static enum store_result lock_writer(struct store *st, const char *path)
         (void)snprintf(st->why, sizeof st->why, "the path is too long");
         return STORE_BROKEN;
     }
-    st->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (st->lock_fd < 0) {
-        (void)snprintf(st->why, sizeof st->why, "%.200s cannot be opened", name);
-        return STORE_BROKEN;
-    }
-    if (flock(st->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    enum port_result result =
+        port_file_open(st->port, name, PORT_WRITE | PORT_CREATE | PORT_LOCK, &st->lock);
+    if (result == PORT_BUSY) {
         (void)snprintf(st->why, sizeof st->why,
                        "another process writes this store (%.150s is locked)", name);
         return STORE_BUSY;
+    }
+    if (result != PORT_OK) {
+        (void)snprintf(st->why, sizeof st->why, "%.200s cannot be opened", name);
+        return result == PORT_NO_SPACE ? STORE_FULL : STORE_BROKEN;
     }
     return STORE_OK;
 }
@@ -248,7 +246,8 @@ static enum store_result set_up(struct store *st, const char *path)
     if (result != STORE_OK) {
         return result;
     }
-    if (sqlite3_open_v2(path, &st->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &st->db, flags | SQLITE_OPEN_NOMUTEX, port_sqlite_vfs(st->port))
+        != SQLITE_OK) {
         return store_failed(st, path);
     }
     (void)sqlite3_extended_result_codes(st->db, 1);
@@ -265,20 +264,31 @@ static enum store_result set_up(struct store *st, const char *path)
     return result == STORE_OK ? read_counts(st) : result;
 }
 
-static enum store_result open_store(const char *path,
+static bool exists(struct port *port, const char *path)
+{
+    struct port_file *file;
+    if (port_file_open(port, path, PORT_READ, &file) != PORT_OK) {
+        return false;
+    }
+    port_file_close(file);
+    return true;
+}
+
+static enum store_result open_store(struct port *port,
+                                    const char *path,
                                     const struct store_limits *limits,
                                     bool is_writer,
                                     struct store **out,
                                     struct port_why *why)
 {
-    if (!is_writer && access(path, F_OK) != 0) {
+    if (!is_writer && !exists(port, path)) {
         return say(why, STORE_NOT_FOUND, "there is no store yet");
     }
     struct store *st = calloc(1, sizeof *st);
     if (st == NULL) {
         return say(why, STORE_BROKEN, "no memory");
     }
-    st->lock_fd = -1;
+    st->port = port;
     st->is_writer = is_writer;
     if (limits != NULL) {
         st->limits = *limits;
@@ -294,17 +304,21 @@ static enum store_result open_store(const char *path,
     return STORE_OK;
 }
 
-enum store_result store_open(const char *path,
+enum store_result store_open(struct port *port,
+                             const char *path,
                              const struct store_limits *limits,
                              struct store **out,
                              struct port_why *why)
 {
-    return open_store(path, limits, true, out, why);
+    return open_store(port, path, limits, true, out, why);
 }
 
-enum store_result store_open_reading(const char *path, struct store **out, struct port_why *why)
+enum store_result store_open_reading(struct port *port,
+                                     const char *path,
+                                     struct store **out,
+                                     struct port_why *why)
 {
-    return open_store(path, NULL, false, out, why);
+    return open_store(port, path, NULL, false, out, why);
 }
 
 void store_close(struct store *st)
@@ -316,9 +330,7 @@ void store_close(struct store *st)
         (void)sqlite3_finalize(st->statements[i]);
     }
     (void)sqlite3_close(st->db);
-    if (st->lock_fd >= 0) {
-        (void)close(st->lock_fd);
-    }
+    port_file_close(st->lock);
     free(st);
 }
 

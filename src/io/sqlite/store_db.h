@@ -68,7 +68,8 @@ enum { SQL_STATEMENT_COUNT = SQL_STATEMENT_LAST };
 
 struct store {
     sqlite3 *db;
-    int lock_fd; /* of the one writer; -1 */
+    struct port *port;
+    struct port_file *lock; /* of the one writer */
     struct store_limits limits;
     bool is_writer;
     bool in_transaction;

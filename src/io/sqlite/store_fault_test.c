@@ -3,6 +3,7 @@
  * 1, 2, ... until a clean run: whatever was acknowledged is there afterwards, and nothing but whole
  * batches.
  */
+#include "io/sqlite/test_port.h"
 #include "io/store.h"
 #include "test/test.h"
 
@@ -115,7 +116,7 @@ static unsigned live(void)
     struct store *st = NULL;
     struct port_why why = {{0}};
     unsigned done = 0;
-    if (store_open(path, &(struct store_limits){.dead_letters_max = 20}, &st, &why) != STORE_OK) {
+    if (store_open(test_port(), path, &(struct store_limits){.dead_letters_max = 20}, &st, &why) != STORE_OK) {
         return 0;
     }
     for (; done < BATCHES; done++) {
@@ -163,7 +164,7 @@ static bool is_whole(unsigned at_least)
     struct store_device row;
     struct store_source source;
     size_t count = 0;
-    if (store_open(path, NULL, &st, &why) != STORE_OK) {
+    if (store_open(test_port(), path, NULL, &st, &why) != STORE_OK) {
         printf("  %s\n", why.text);
         return false;
     }

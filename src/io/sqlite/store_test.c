@@ -1,4 +1,5 @@
 #include "base/rng.h"
+#include "io/sqlite/test_port.h"
 #include "io/store.h"
 #include "test/test.h"
 
@@ -24,7 +25,7 @@ static struct store *open_writer(const struct store_limits *limits)
 {
     struct store *st = NULL;
     struct port_why why = {{0}};
-    if (store_open(store_path(), limits, &st, &why) != STORE_OK) {
+    if (store_open(test_port(), store_path(), limits, &st, &why) != STORE_OK) {
         printf("  %s\n", why.text);
         return NULL;
     }
@@ -322,13 +323,13 @@ TEST("there is one writer at a time, and readers beside it see whole batches")
     struct store *st = NULL;
     struct store *reader = NULL;
     struct port_why why = {{0}};
-    CHECK(store_open_reading(store_path(), &reader, &why) == STORE_NOT_FOUND);
+    CHECK(store_open_reading(test_port(), store_path(), &reader, &why) == STORE_NOT_FOUND);
     st = open_writer(NULL);
     REQUIRE(st != NULL);
     struct store *second = NULL;
-    CHECK(store_open(store_path(), NULL, &second, &why) == STORE_BUSY);
+    CHECK(store_open(test_port(), store_path(), NULL, &second, &why) == STORE_BUSY);
     CHECK(strstr(why.text, "another process") != NULL);
-    REQUIRE(store_open_reading(store_path(), &reader, &why) == STORE_OK);
+    REQUIRE(store_open_reading(test_port(), store_path(), &reader, &why) == STORE_OK);
     int64_t series = make_series(st, &press, "t");
     struct point p = device_point(5, 1);
     size_t repeated;
