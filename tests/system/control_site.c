@@ -215,7 +215,8 @@ static struct store *open_store(const char *dir)
     struct store *st = NULL;
     struct port_why why = {{0}};
     struct store_limits limits = {0};
-    need(store_open(port_of_tool(), path_in(dir, "store/store.db"), &limits, &st, &why) == STORE_OK, why.text);
+    need(store_open(port_of_tool(), path_in(dir, "store/store.db"), &limits, &st, &why) == STORE_OK,
+         why.text);
     return st;
 }
 
@@ -238,7 +239,8 @@ static int make(const char *dir, uint32_t devices)
     for (size_t i = 0; i < COUNT_OF(folders); i++) {
         (void)mkdir(path_in(dir, folders[i]), 0700);
     }
-    need(registry_open(port_of_tool(), path_in(dir, "control/registry.db"), true, &r, &why) == REGISTRY_OK,
+    need(registry_open(port_of_tool(), path_in(dir, "control/registry.db"), true, &r, &why)
+             == REGISTRY_OK,
          why.text);
     make_operator(r);
     for (uint32_t i = 0; i < devices; i++) {

@@ -171,6 +171,8 @@ struct port {
     struct port_wake *wakes;
     struct port_file *files;
     struct port_watch *watches;
+    struct sim_sqlite *sqlite; /* sqlite.c's; NULL: it never asked */
+    void (*sqlite_gone)(struct port *port);
 };
 
 void *sim_alloc(size_t len); /* zeroed */

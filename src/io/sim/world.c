@@ -109,6 +109,7 @@ void sim_close(struct sim_world *world)
 {
     for (struct machine *machine = world->machines; machine != NULL; machine = machine->next) {
         while (machine->ports != NULL) {
+            machine->ports->dead = true;
             release(machine->ports);
         }
     }
@@ -263,6 +264,9 @@ struct port *sim_start(struct sim_world *world,
 static void release(struct port *port)
 {
     net_close_all(port);
+    if (port->sqlite != NULL) {
+        port->sqlite_gone(port);
+    }
     files_close_all(port);
     while (port->wakes != NULL) {
         port_wake_free(port->wakes);

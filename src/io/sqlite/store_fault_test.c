@@ -116,7 +116,8 @@ static unsigned live(void)
     struct store *st = NULL;
     struct port_why why = {{0}};
     unsigned done = 0;
-    if (store_open(test_port(), path, &(struct store_limits){.dead_letters_max = 20}, &st, &why) != STORE_OK) {
+    if (store_open(test_port(), path, &(struct store_limits){.dead_letters_max = 20}, &st, &why)
+        != STORE_OK) {
         return 0;
     }
     for (; done < BATCHES; done++) {
