@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The include law: every #include "..." of src/ against src/LAYERS. Usage: layers.py [BUILD_DIR, unused]"""
+"""The include law: every #include "..." of src/ and sim/ against src/LAYERS. Usage: layers.py [BUILD_DIR, unused]"""
 import pathlib
 import re
 import sys
@@ -35,8 +35,8 @@ def breaches(src):
     layers = read_layers(src / "LAYERS")
     found = []
     checked = 0
-    for path in sorted(src.rglob("*.[ch]")):
-        name = path.relative_to(src).as_posix()
+    for path in sorted([*src.rglob("*.[ch]"), *(src.parent / "sim").rglob("*.[ch]")]):
+        name = path.relative_to(src if src in path.parents else src.parent).as_posix()
         own = layer_of(layers, name)
         if own is None:
             found.append(f"{name}: no line of src/LAYERS speaks of this folder")
@@ -49,8 +49,9 @@ def breaches(src):
                 continue
             if target == "holdfast.h":
                 continue
-            if not (src / target).exists() and not target.startswith("generated/"):
-                found.append(f"{name}: {target} is not a path below src/")
+            exists = (src / target).exists() or (target.startswith("sim/") and (src.parent / target).exists())
+            if not exists and not target.startswith("generated/"):
+                found.append(f"{name}: {target} is not a path below src/, nor below sim/")
                 continue
             folder = layer_of(layers, target) or target
             # A test may also use the port its subject is linked with.

@@ -1,0 +1,169 @@
+/* Each checker passes a good history, and says what is wrong with one that is not. */
+#include "base/slice.h"
+#include "sim/history.h"
+#include "test/test.h"
+
+#include <string.h>
+
+enum { DEVICES = 3, MESSAGES = 100, VALUES = 2 };
+
+static uint64_t point_of(uint32_t device, uint64_t seq, uint64_t value)
+{
+    return (seq * 4 + value) * 0x9e3779b97f4a7c15u ^ device;
+}
+
+/* Message 40 is declared lost, 41 was never acknowledged and is not in the store, 50 was sent
+ * twice.
+ */
+static struct history good(void)
+{
+    struct history h = {0};
+    for (uint32_t d = 0; d < DEVICES; d++) {
+        history_boot(&h, &(struct said_boot){.device = d, .boot = 1, .first = 1, .key = d});
+        history_boot(&h, &(struct said_boot){.device = d, .boot = 1, .first = 1, .key = d});
+        for (uint64_t seq = 1; seq <= MESSAGES; seq++) {
+            for (uint64_t v = 0; v < VALUES * (seq == 50 ? 2 : 1); v++) {
+                history_sent(&h, &(struct sent_point){.device = d,
+                                                      .boot = 1,
+                                                      .seq = seq,
+                                                      .message = seq * 3 + d,
+                                                      .point = point_of(d, seq, v % VALUES)});
+                if (seq != 40 && seq != 41 && v < VALUES) {
+                    history_applied(&h, d, point_of(d, seq, v));
+                }
+            }
+            if (seq != 41) {
+                history_acked(&h, d, seq);
+            }
+        }
+        history_dropped(
+            &h, &(struct dropped_range){.device = d, .from = 40, .to = 40, .reason = "malformed"});
+    }
+    return h;
+}
+
+static void expect(struct history *h, bool detected_is_enough, const char *word)
+{
+    struct findings found = {0};
+    check_telemetry(h, detected_is_enough, &found);
+    check_numbers(h, &found);
+    if (word == NULL) {
+        CHECK_U64(findings_total(&found), 0);
+        CHECK(found.looked[CHECK_TELEMETRY] > 100 && found.looked[CHECK_NUMBERS] > 100);
+    } else {
+        bool said = false;
+        for (uint32_t i = 0; i < found.kept; i++) {
+            said = said || strstr(found.text[i], word) != NULL;
+        }
+        if (!said) {
+            test_failed(__FILE__, __LINE__, "not \"%s\" but: %s", word, found.text[0]);
+        }
+    }
+    history_free(h);
+}
+
+/* Takes everything of these messages of device 1 out of the store. */
+static void lose(struct history *h, uint64_t from, uint64_t to)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < h->applied.count; i++) {
+        bool is_lost = false;
+        for (uint64_t seq = from; seq <= to; seq++) {
+            for (uint64_t v = 0; v < VALUES; v++) {
+                is_lost = is_lost
+                          || (h->applied.list[i].device == 1
+                              && h->applied.list[i].point == point_of(1, seq, v));
+            }
+        }
+        if (!is_lost) {
+            h->applied.list[kept++] = h->applied.list[i];
+        }
+    }
+    h->applied.count = kept;
+}
+
+TEST("a good history is passed")
+{
+    struct history h = good();
+    expect(&h, false, NULL);
+}
+
+TEST("acknowledged values that are neither applied nor dropped are lost, and classed")
+{
+    static const struct {
+        uint64_t from, to;
+        const char *word;
+    } rows[] = {{1, 3, "lost at the prefix"},
+                {50, 52, "lost at the middle"},
+                {39, 42, "lost at the middle"},
+                {99, 100, "lost at the end"}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct history h = good();
+        lose(&h, rows[i].from, rows[i].to);
+        expect(&h, false, rows[i].word);
+    }
+    struct history h = good();
+    lose(&h, 1, 100);
+    h.dropped.list[1].device = 0; /* it was device 1's */
+    history_acked(&h, 1, 41);
+    expect(&h, false, "lost at all");
+}
+
+TEST("what a gap shows as missing is detected, and still lost where loss must not be")
+{
+    struct dropped_range gap = {
+        .device = 1, .from = 60, .to = 70, .reason = "missing", .is_gap = true};
+    struct history h = good();
+    lose(&h, 61, 70);
+    history_dropped(&h, &gap);
+    expect(&h, true, NULL);
+    h = good();
+    lose(&h, 61, 70);
+    history_dropped(&h, &gap);
+    expect(&h, false, "lost at the middle");
+    h = good();
+    lose(&h, 61, 71);
+    history_dropped(&h, &gap);
+    expect(&h, true, "lost at the middle");
+}
+
+TEST("a value applied twice, a value never sent and a drop without a reason are found")
+{
+    struct history h = good();
+    history_applied(&h, 2, point_of(2, 7, 1));
+    expect(&h, false, "more than once, for example seq 7 of device 2");
+    h = good();
+    history_applied(&h, 2, point_of(2, 1000, 1));
+    expect(&h, false, "never sent");
+    h = good();
+    history_dropped(&h, &(struct dropped_range){.device = 2, .from = 3, .to = 3, .reason = ""});
+    expect(&h, false, "no reason");
+}
+
+TEST("two messages under one number, a boot begun twice and one that goes back are found")
+{
+    struct history h = good();
+    history_sent(&h,
+                 &(struct sent_point){
+                     .device = 0, .boot = 1, .seq = 9, .message = 1, .point = point_of(0, 9, 0)});
+    expect(&h, false, "name two messages");
+    h = good();
+    history_boot(&h, &(struct said_boot){.device = 2, .boot = 1, .first = 1, .key = 77});
+    expect(&h, false, "begun twice");
+    h = good();
+    for (size_t i = 0; i < h.sent.count; i++) {
+        h.sent.list[i].boot = h.sent.list[i].device == 1 && h.sent.list[i].seq < 30 ? 2 : 1;
+    }
+    expect(&h, false, "goes back");
+}
+
+TEST("overlapping drops cover what any of them covers")
+{
+    struct history h = good();
+    lose(&h, 10, 30);
+    history_dropped(&h,
+                    &(struct dropped_range){.device = 1, .from = 5, .to = 30, .reason = "lost"});
+    history_dropped(&h,
+                    &(struct dropped_range){.device = 1, .from = 10, .to = 12, .reason = "lost"});
+    expect(&h, false, NULL);
+}

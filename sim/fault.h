@@ -1,0 +1,83 @@
+/*
+ * The faults the simulator knows, each a row: its name in a plan, what it is done to, the meaning
+ * of its numbers, and what it leaves of each promise. docs/verification.md shows the same table.
+ *
+ * A fault that lasts says how long, in the same event: an event can be left out of a plan without
+ * changing what the others mean.
+ */
+#ifndef SIM_FAULT_H
+#define SIM_FAULT_H
+
+#include "sim/findings.h"
+
+#include <stdbool.h>
+
+enum fault_kind {
+    /* the network */
+    FAULT_DELAY,     /* link: arrives late by us, with jitter, for ms (clogging) */
+    FAULT_CUT,       /* one-way partition for ms */
+    FAULT_PARTITION, /* both ways for ms */
+    FAULT_RESET,     /* every connection between the two breaks */
+    FAULT_HALF_OPEN, /* they break at the first end alone */
+    /* processes and machines */
+    FAULT_PAUSE,     /* SIGSTOP for ms */
+    FAULT_KILL,      /* kill -9, started again after ms */
+    FAULT_TERMINATE, /* SIGTERM, started again after ms */
+    FAULT_POWER_CUT, /* at once, back after ms */
+    FAULT_CUT_WRITE, /* power cut inside the n-th operation of the disk from now, back after ms */
+    FAULT_CUT_AGAIN, /* as before, and again in the n-th operation of the recovery */
+    FAULT_VERSION,   /* SIGTERM, and started again as another version of the agent */
+    /* clocks */
+    FAULT_CLOCK_JUMP, /* the wall clock goes forth or back by ms */
+    FAULT_NO_CLOCK,   /* the wall clock is at 1970 and says that it does not know, for ms */
+    FAULT_DRIFT,      /* the monotonic clock runs ppm too fast, for ms */
+    /* disks */
+    FAULT_NO_SPACE,    /* ENOSPC for ms */
+    FAULT_WRITE_FAILS, /* the n-th write fails once with EIO */
+    FAULT_SYNC_FAILS,  /* the n-th sync fails once; its writes are in limbo */
+    FAULT_DISK_DIES,   /* from the n-th write on all fail, until the machine is started again */
+    FAULT_SLOW_SYNC,   /* a sync takes us, for ms */
+    /* storage that lies: beyond what is promised */
+    FAULT_ROT,        /* a bit of a durable file flips */
+    FAULT_LYING_SYNC, /* syncs do nothing for ms, then the power goes */
+    FAULT_ROLL_BACK,  /* the disk becomes what it was ms ago (flash restored, stale gateway) */
+    FAULT_CLONE,      /* a second machine runs from a copy of this disk, for ms */
+    /* peers that know the protocol */
+    FAULT_HOSTILE_DEVICE, /* a valid identity sends n things that it should not */
+    FAULT_HOSTILE_GATEWAY /* n records are forged between the gateway's journal and ingest */
+};
+enum { FAULT_KIND_COUNT = FAULT_HOSTILE_GATEWAY + 1, FAULT_ARGS_MAX = 3 };
+
+/* What is done to: decides what a target in a plan may name. */
+enum fault_target {
+    FAULT_ON_LINK,    /* two machines */
+    FAULT_ON_MACHINE, /* any */
+    FAULT_ON_DEVICE,
+    FAULT_ON_GATEWAY
+};
+
+/* What remains of a promise where the fault may happen. */
+enum cover {
+    COVER_HOLDS,    /* all of it */
+    COVER_DETECTED, /* it may be broken, never silently */
+    COVER_NOTHING   /* the checker is not asked */
+};
+
+struct fault_row {
+    const char *name;
+    enum fault_target target;
+    const char *args[FAULT_ARGS_MAX]; /* their names, NULL beyond the last */
+    enum cover covers[CHECKER_COUNT];
+    const char *what;
+};
+
+const struct fault_row *fault_row(enum fault_kind kind);
+bool fault_find(const char *name, enum fault_kind *out);
+
+/* Beyond what is promised: kept for runs that ask for it. */
+bool fault_is_beyond(enum fault_kind kind);
+
+/* The weakest cover of a checker where these kinds may happen (bit k: kind k). */
+enum cover fault_cover(uint64_t kinds, enum checker which);
+
+#endif

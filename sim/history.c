@@ -1,0 +1,55 @@
+#include "sim/history.h"
+
+#include "base/invariant.h"
+
+#include <stdlib.h>
+
+static void *grown(void *list, size_t count, size_t *cap, size_t item)
+{
+    if (count < *cap) {
+        return list;
+    }
+    *cap = *cap == 0 ? 1024 : *cap * 2;
+    list = realloc(list, *cap * item);
+    INVARIANT(list != NULL);
+    return list;
+}
+
+#define PUT(part, value)                                                                           \
+    ((part).list = grown((part).list, (part).count, &(part).cap, sizeof *(part).list),             \
+     (part).list[(part).count++] = (value))
+
+void history_sent(struct history *h, const struct sent_point *point)
+{
+    PUT(h->sent, *point);
+}
+
+void history_acked(struct history *h, uint32_t device, uint64_t seq)
+{
+    PUT(h->acked, ((struct acked_message){.device = device, .seq = seq}));
+}
+
+void history_applied(struct history *h, uint32_t device, uint64_t point)
+{
+    PUT(h->applied, ((struct applied_point){.device = device, .point = point}));
+}
+
+void history_dropped(struct history *h, const struct dropped_range *range)
+{
+    PUT(h->dropped, *range);
+}
+
+void history_boot(struct history *h, const struct said_boot *boot)
+{
+    PUT(h->boots, *boot);
+}
+
+void history_free(struct history *h)
+{
+    free(h->sent.list);
+    free(h->acked.list);
+    free(h->applied.list);
+    free(h->dropped.list);
+    free(h->boots.list);
+    *h = (struct history){0};
+}

@@ -1,0 +1,76 @@
+/*
+ * What truly happened to telemetry in one run, seen from outside: what left each device, what was
+ * acknowledged to it, what the store holds in the end, what was declared lost. On the heap, for a
+ * run of a large fleet; devices are numbers from 0.
+ */
+#ifndef SIM_HISTORY_H
+#define SIM_HISTORY_H
+
+#include "sim/findings.h"
+
+struct sent_point { /* a message that left a device has one for each value in it */
+    uint32_t device;
+    uint32_t boot;
+    uint64_t seq;
+    uint64_t message; /* digest of the whole message */
+    uint64_t point;   /* digest of stream, name, time and value */
+};
+
+struct acked_message {
+    uint32_t device;
+    uint64_t seq;
+};
+
+struct applied_point {
+    uint32_t device;
+    uint64_t point;
+};
+
+struct dropped_range { /* declared: a dead letter, a refusal that the device counted, a lost range
+                        */
+    uint32_t device;
+    uint64_t from, to;  /* both inclusive */
+    const char *reason; /* static; NULL or empty is a finding */
+    bool is_gap; /* only shown as missing: enough where loss must be detected, not where it must not
+                    be */
+};
+
+struct said_boot { /* a hello that left a device */
+    uint32_t device;
+    uint32_t boot;
+    uint64_t first;
+    uint64_t key; /* digest of the ephemeral key */
+};
+
+#define HISTORY_LIST(type)                                                                         \
+    struct {                                                                                       \
+        struct type *list;                                                                         \
+        size_t count, cap;                                                                         \
+    }
+
+struct history {
+    HISTORY_LIST(sent_point) sent;
+    HISTORY_LIST(acked_message) acked;
+    HISTORY_LIST(applied_point) applied;
+    HISTORY_LIST(dropped_range) dropped;
+    HISTORY_LIST(said_boot) boots;
+};
+
+void history_sent(struct history *h, const struct sent_point *point);
+void history_acked(struct history *h, uint32_t device, uint64_t seq);
+void history_applied(struct history *h, uint32_t device, uint64_t point);
+void history_dropped(struct history *h, const struct dropped_range *range);
+void history_boot(struct history *h, const struct said_boot *boot);
+void history_free(struct history *h);
+
+/*
+ * acked is inside applied plus declared drops; applied is inside sent; nothing is applied twice;
+ * each drop has a reason. Losses are classed by where they lie among what the device sent. With
+ * `detected_is_enough` what was acknowledged may be missing where a gap says so. Sorts the lists.
+ */
+void check_telemetry(struct history *h, bool detected_is_enough, struct findings *out);
+
+/* No sequence number names two messages, no boot two ephemeral keys. Sorts the lists. */
+void check_numbers(struct history *h, struct findings *out);
+
+#endif
