@@ -120,9 +120,11 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
     if (result == PORT_OK && len == 0) {
         return refuse(why, "the file `sequence` is empty", PORT_FAILED);
     }
-    switch (sequence_load(slice_of(bytes, len), &last)) {
+    enum sequence_load load = sequence_load(slice_of(bytes, len), &last);
+    switch (load) {
     case SEQUENCE_FRESH: sequence_start(&d->sequence, NULL, &store); break;
-    case SEQUENCE_FOUND: sequence_start(&d->sequence, &last, &store); break;
+    case SEQUENCE_FOUND:
+    case SEQUENCE_MENDED: sequence_start(&d->sequence, &last, &store); break;
     case SEQUENCE_DAMAGED:
         return refuse(
             why,
@@ -130,10 +132,15 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
             "known, and none may be used twice",
             PORT_FAILED);
     }
-    if (!device_store_sequence(d, &store)) {
-        return refuse(why, "the file `sequence` cannot be written", PORT_FAILED);
+    for (int copies = load == SEQUENCE_MENDED ? 2 : 1; copies > 0; copies--) {
+        if (!device_store_sequence(d, &store)) {
+            return refuse(why, "the file `sequence` cannot be written", PORT_FAILED);
+        }
+        sequence_stored(&d->sequence);
+        if (copies > 1) {
+            sequence_save(&d->sequence, &store);
+        }
     }
-    sequence_stored(&d->sequence);
     return PORT_OK;
 }
 

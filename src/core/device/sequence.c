@@ -85,14 +85,14 @@ enum sequence_load sequence_load(struct slice file, struct sequence_record *out)
         return file.len == 0 ? SEQUENCE_FRESH : SEQUENCE_DAMAGED;
     }
     size_t good = is_valid[1];
-    struct sequence_record record = records[good];
-    if (!is_empty[1 - good]) {
-        record.boot += record.boot < UINT32_MAX;
-        record.next += SEQUENCE_BLOCK;
-        record.counter += 2; /* beyond the spoilt one's, and of the same copy as the spoilt one */
+    *out = records[good];
+    if (is_empty[1 - good]) {
+        return SEQUENCE_FOUND;
     }
-    *out = record;
-    return SEQUENCE_FOUND;
+    out->boot += out->boot < UINT32_MAX;
+    out->next += SEQUENCE_BLOCK;
+    out->counter += 2; /* beyond the spoilt one's, and of the same copy as the spoilt one */
+    return SEQUENCE_MENDED;
 }
 
 static void put(struct sequence *s, uint64_t next, struct sequence_store *out)

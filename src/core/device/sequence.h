@@ -45,13 +45,16 @@ struct sequence_store {
 enum sequence_load {
     SEQUENCE_FRESH = 1, /* no file, no bytes: the device has never said anything */
     SEQUENCE_FOUND,
+    SEQUENCE_MENDED, /* one copy was spoilt: after sequence_start's record the other copy is written
+                        too (sequence_save), before anybody hears of the boot */
     SEQUENCE_DAMAGED /* neither copy can be read: which numbers were used is not known, stop */
 };
 
 /*
  * Reads the file's bytes. Where one copy is spoilt it may have been the newer one: the record that
  * is given is then beyond what that one can have said, and what is stored next goes over the spoilt
- * copy, never over the good one.
+ * copy, never over the good one. That one is too old from then on: should the new copy be lost in
+ * its turn, a record beyond the old one would not be beyond the lost one.
  */
 MUST_USE enum sequence_load sequence_load(struct slice file, struct sequence_record *out);
 
@@ -66,7 +69,7 @@ struct sequence {
     bool stopped;
 };
 
-/* `last` is SEQUENCE_FOUND's record, or NULL for a fresh file. */
+/* `last` is the record that was found or mended, or NULL for a fresh file. */
 void sequence_start(struct sequence *s,
                     const struct sequence_record *last,
                     struct sequence_store *out);

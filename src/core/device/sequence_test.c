@@ -27,9 +27,14 @@ static void begin(struct sequence *s, struct file *f)
     struct sequence_store store;
     enum sequence_load load = sequence_load(of(f), &last);
     CHECK(load != SEQUENCE_DAMAGED);
-    sequence_start(s, load == SEQUENCE_FOUND ? &last : NULL, &store);
+    sequence_start(s, load == SEQUENCE_FRESH ? NULL : &last, &store);
     apply(f, &store);
     sequence_stored(s);
+    if (load == SEQUENCE_MENDED) {
+        sequence_save(s, &store);
+        apply(f, &store);
+        sequence_stored(s);
+    }
     sequence_check(s);
 }
 
@@ -139,11 +144,30 @@ TEST("what is stored after a torn write goes over the torn copy, so that a secon
     begin(&s, &f);
     begin(&s, &f);
     for (int cut = 0; cut < 4; cut++) { /* each start is cut within its write */
-        CHECK(sequence_load(of(&f), &last) == SEQUENCE_FOUND);
+        CHECK(sequence_load(of(&f), &last) != SEQUENCE_DAMAGED);
         sequence_start(&s, &last, &store);
         memset(f.bytes + store.offset + 20, 0xa5, 10);
     }
-    CHECK(sequence_load(of(&f), &last) == SEQUENCE_FOUND);
+    CHECK(sequence_load(of(&f), &last) == SEQUENCE_MENDED);
+}
+
+TEST("after a torn write was mended either copy may be lost, and no boot or number comes again")
+{
+    for (size_t lost = 0; lost < 2; lost++) {
+        struct file f = {0};
+        struct sequence s;
+        struct sequence_store store;
+        begin(&s, &f);
+        sequence_begin_boot(&s, &store);
+        memset(f.bytes + store.offset + 20, 0xa5, 10); /* the power goes within it */
+        begin(&s, &f);
+        uint64_t used = s.reserved;
+        uint32_t boot = s.boot;
+        memset(f.bytes + lost * SEQUENCE_COPY_STRIDE, 0xa5, SEQUENCE_COPY_LEN);
+        begin(&s, &f);
+        CHECK(s.first >= used);
+        CHECK(s.boot > boot);
+    }
 }
 
 TEST("a new boot of the running device is stored over the older copy, however the write ends")
@@ -159,7 +183,7 @@ TEST("a new boot of the running device is stored over the older copy, however th
     CHECK(!sequence_take(&s, &seq));
     struct file cut = f;
     memset(cut.bytes + store.offset + 20, 0xa5, 10);
-    CHECK(sequence_load(of(&cut), &last) == SEQUENCE_FOUND);
+    CHECK(sequence_load(of(&cut), &last) == SEQUENCE_MENDED);
     apply(&f, &store);
     sequence_stored(&s);
     CHECK(s.boot == 2);
