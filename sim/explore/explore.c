@@ -278,7 +278,10 @@ enum explore_result explore_run(const struct explore_world *world,
     const struct explore_event none = {0};
     uint32_t index = 0;
     *out = (struct explore_report){0};
-    *s = (struct search){.world = world, .report = out, .blind = blind};
+    memset(s, 0, sizeof *s);
+    s->world = world;
+    s->report = out;
+    s->blind = blind;
     seen_init(&s->states, EXPLORE_STATES_MAX);
     seen_init(&s->images, EXPLORE_STATES_MAX);
     pairs_init(&s->image_steps);

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-static const struct explore_world *const worlds[] = {&explore_sequence};
+static const struct explore_world *const worlds[] = {&explore_received, &explore_sequence};
 
 struct options {
     const char *world, *config, *trace, *replay, *blind;
