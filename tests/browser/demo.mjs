@@ -12,20 +12,26 @@ const [bin, ...rest] = process.argv.slice(2);
 const readyMs = 180000;
 const devices = 12;
 
-/** @param {number} port */
-function isFree(port) {
+/** A server that listens there, or nothing where somebody else does. @param {number} port @returns {Promise<import("node:net").Server | undefined>} */
+function listen(port) {
   return new Promise((done) => {
     const server = createServer();
-    server.once("error", () => done(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+    server.once("error", () => done(undefined));
+    server.listen(port, "127.0.0.1", () => done(server));
   });
 }
 
+/** The first of 40 neighbouring ports, ours as long as we live: the last of them is held (tests/system/lib.py does the same). */
 async function freeBase() {
   for (;;) {
-    const base = 20000 + Math.floor(Math.random() * 400) * 50;
-    const free = await Promise.all([0, 1, 4, 10, 11, 12].map((n) => isFree(base + n)));
-    if (free.every((f) => f)) return base;
+    const base = 12000 + Math.floor(Math.random() * 500) * 40;
+    const guard = await listen(base + 39);
+    if (guard === undefined) continue;
+    guard.unref();
+    const tried = await Promise.all([0, 1, 4, 10, 11, 12].map((n) => listen(base + n)));
+    await Promise.all(tried.map((server) => server && new Promise((done) => server.close(done))));
+    if (tried.every((server) => server !== undefined)) return base;
+    guard.close();
   }
 }
 
