@@ -4,7 +4,7 @@
 Each test is a function whose first line says what must hold. Nothing waits by sleeping: every wait is for an
 event, with a deadline. Programs come from HOLDFAST_BUILD (default build/sanitize, build/release or build/debug).
 """
-import hashlib, os, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time
+import hashlib, os, re, select, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEADLINE = 20.0
@@ -189,15 +189,31 @@ class Client:
             context.load_cert_chain(f"{d}/{name}.pem", f"{d}/{name}.key")
         plain = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE)
         self.socket = context.wrap_socket(plain, server_hostname="localhost")
-        self.socket.settimeout(DEADLINE)
+        self.socket.setblocking(False)
+        self.lock = threading.Lock()
         self.name = name
         self.buffer = b""
 
     def own(self, rest):
         return f"hf/1/{device_id(self.name)}/{rest}"
 
+    def turn(self, action):
+        """Tries until the socket is ready for it. One thread reads while another writes, and OpenSSL allows only one at a time."""
+        end = time.monotonic() + DEADLINE
+        while True:
+            try:
+                with self.lock:
+                    return action(self.socket)
+            except ssl.SSLWantReadError:
+                wanted = [self.socket], []
+            except ssl.SSLWantWriteError:
+                wanted = [], [self.socket]
+            if not any(select.select(*wanted, [], max(0, end - time.monotonic()))):
+                raise TimeoutError(f"nothing for {DEADLINE} s")
+
     def send(self, data):
-        self.socket.sendall(data)
+        while data:
+            data = data[self.turn(lambda s: s.send(data)):]
 
     def receive(self):
         """The next packet as (type, flags, body), or None at the end of the connection."""
@@ -206,7 +222,7 @@ class Client:
             if taken is not None:
                 return taken
             try:
-                got = self.socket.recv(65536)
+                got = self.turn(lambda s: s.recv(65536))
             except (ConnectionError, ssl.SSLError):
                 return None
             if got == b"":
