@@ -390,6 +390,18 @@ bool device_event(struct device *d, const struct port_event *ev)
     return true;
 }
 
+bool device_put(struct device *d, struct slice pack)
+{
+    if (d->is_over || d->is_stopping || !device_keep(d, pack)) {
+        return false;
+    }
+    settle(d);
+    if (!d->is_over) { /* a turn to send and to sync in, should the caller be outside of any */
+        port_wake_at(d->wake, port_now_ms(d->port));
+    }
+    return true;
+}
+
 /* ---- stopping ---- */
 
 void device_stop(struct device *d)

@@ -58,6 +58,10 @@ enum port_result device_open(struct port *port,
 /* Was the event this device's? PORT_TURN_ENDED is everybody's, and never taken. */
 bool device_event(struct device *device, const struct port_event *ev);
 
+/* Seals one SenML-CBOR pack and keeps it in the outbox, as a sample of the source would be. False:
+ * nothing was kept, for there is no room now, no trust list yet, or an end is near. */
+bool device_put(struct device *device, struct slice pack);
+
 /* Begins to stop: no new samples, a goodbye to the gateway, the exact next number stored. */
 void device_stop(struct device *device);
 

@@ -157,8 +157,9 @@ struct device_boot {
 bool device_boot_decode(struct slice body, uint64_t first, struct device_boot *out);
 enum port_result device_open_outbox(struct device *d, struct port_why *why);
 void device_close_outbox(struct device *d);
-void device_read_journal(struct device *d); /* durable messages into the window */
-void device_sample(struct device *d);       /* what the source has, into the outbox */
+void device_read_journal(struct device *d);            /* durable messages into the window */
+void device_sample(struct device *d);                  /* what the source has, into the outbox */
+bool device_keep(struct device *d, struct slice pack); /* what somebody gave, likewise */
 void device_note_acked(struct device *d);
 bool device_bus_event(struct device *d, const struct port_event *ev);
 void device_flush(struct device *d);

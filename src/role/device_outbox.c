@@ -342,6 +342,22 @@ void device_sample(struct device *d)
     }
 }
 
+bool device_keep(struct device *d, struct slice pack)
+{
+    if (!d->has_trust || pack.len > SOURCE_PACK_MAX) {
+        return false;
+    }
+    reserve(d);
+    if (d->is_over || (d->bus == NULL && !outbox_has_room(&d->outbox))) {
+        return false;
+    }
+    enum keep_result result = keep_sample(d, &(struct source_sample){.pack = pack});
+    if (result == BROKEN) {
+        device_fail(d, "the outbox", "cannot be written");
+    }
+    return result == KEPT;
+}
+
 /* ---- the journal's events ---- */
 
 void device_flush(struct device *d)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { HOST, CSV, LINES, WAVEFORM };
+enum kind { NONE, HOST, CSV, LINES, WAVEFORM };
 enum { LINES_PERIOD_MS = 50, PERIOD_MIN_MS = 10, PERIOD_MAX_MS = 3600000 };
 
 struct source {
@@ -168,9 +168,13 @@ static enum port_result open_spec(struct source *s,
         s->period_ms = 0;
         return source_lines_open(s->port, &s->lines);
     }
+    if (strcmp(spec, "none") == 0) {
+        s->kind = NONE;
+        return PORT_OK;
+    }
     bool is_host = has_kind(spec, "host", &rest);
     if (!is_host && !has_kind(spec, "waveform", &rest)) {
-        return bad(why, "a source is host, csv:FILE, stdin or waveform");
+        return bad(why, "a source is host, csv:FILE, stdin, waveform or none");
     }
     static const char option[] = ",period=";
     if (strncmp(rest, option, sizeof option - 1) == 0) {
@@ -208,7 +212,7 @@ enum port_result source_open(struct port *port,
     /* Simulated devices begin spread over one period, so that a fleet does not breathe in step. */
     uint64_t offset = s->kind == WAVEFORM && period_ms > 0 ? seed % period_ms : 0;
     s->start_ms = (double)(now_ms + offset);
-    s->due_ms = now_ms + offset;
+    s->due_ms = s->kind == NONE ? UINT64_MAX : now_ms + offset;
     *out = s;
     return PORT_OK;
 }
@@ -287,6 +291,7 @@ enum source_state source_next(struct source *s, struct source_sample *out)
     }
     values_reset(&s->values);
     switch (s->kind) {
+    case NONE: return SOURCE_WAITS;
     case CSV: return next_row(s, out);
     case LINES: return next_line(s, out);
     case HOST: source_host_read(s->host, &s->values); break;

@@ -27,9 +27,10 @@ enum source_state {
 };
 
 /*
- * `spec`: "host", "host,period=2s", "csv:FILE", "csv:FILE,rate=5" (rows a second; 0: as fast as the
- * outbox takes them), "stdin", "waveform" (made-up numbers, for demonstrations; `seed` shapes
- * them). `first_row`: of a file, rows below it were taken before.
+ * `spec`: "none" (somebody else gives: device_put), "host", "host,period=2s", "csv:FILE",
+ * "csv:FILE,rate=5" (rows a second; 0: as fast as the outbox takes them), "stdin", "waveform"
+ * (made-up numbers, for demonstrations; `seed` shapes them). `first_row`: of a file, rows below it
+ * were taken before.
  */
 enum port_result source_open(struct port *port,
                              const char *spec,

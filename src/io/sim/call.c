@@ -50,6 +50,7 @@ static void answer(struct port_conn *client, struct port_listener *listener)
     server->stage = CONN_SHAKING;
     server->is_local = client->is_local;
     server->to_port = world->net->next_port++;
+    server->listener_port = listener->tcp_port;
     server->tls = listener->tls;
     listener->connections++;
     listener->handshakes++;

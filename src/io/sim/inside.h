@@ -63,6 +63,12 @@ struct sim_world {
     struct sim_disk *
         *retired; /* disks that a cut replaced: an operation on them may be on the stack */
     size_t retired_count;
+    struct port *opened;      /* by the last port_open; only compared and handed out */
+    uint64_t ends, ends_told; /* processes that stopped or died */
+    void (*on_end)(void *context);
+    void *on_end_context;
+    void (*tap)(void *context, const struct sim_passing *passing);
+    void *tap_context;
     bool is_silent; /* processes end by a power cut: nobody is told */
 };
 
@@ -136,6 +142,7 @@ struct port_conn {
     struct port_tls *tls;
     char address[96], server_name[64];
     uint16_t to_port;
+    uint16_t listener_port; /* of the one that accepted; 0: we called */
     bool is_local;
     struct port_peer peer_facts;
     uint8_t *peer_der;

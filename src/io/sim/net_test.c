@@ -362,3 +362,57 @@ TEST("a program that knows only port.h runs in a world of its own")
     CHECK_U64(port_now_ms(port), 3600 * 1000);
     port_close_all(port);
 }
+
+/* ---- who watches ---- */
+
+struct tapped {
+    unsigned left, arrived;
+    uint64_t connection;
+    bool is_whole;
+};
+
+static void on_passing(void *context, const struct sim_passing *passing)
+{
+    struct tapped *t = context;
+    *(passing->arrives ? &t->arrived : &t->left) += 1;
+    t->is_whole = passing->by_client && strcmp(passing->from, "dev") == 0
+                  && strcmp(passing->to, "gw") == 0 && passing->server_port == 8883
+                  && slice_is_text(passing->bytes, "word")
+                  && (t->connection == 0 || t->connection == passing->connection);
+    t->connection = passing->connection;
+}
+
+TEST("a tap sees what leaves and what arrives, and a cut link lets nothing arrive")
+{
+    struct tapped seen = {0};
+    struct sim_world *world = connected(1);
+    sim_tap(world, on_passing, &seen);
+    sim_cut_link(world, "dev", "gw");
+    CHECK(port_send(client.conn, slice_text("word")));
+    sim_run_for(world, 10);
+    CHECK(seen.left == 1 && seen.arrived == 0 && seen.is_whole);
+    sim_heal_link(world, "dev", "gw");
+    sim_run_for(world, 10);
+    CHECK(seen.left == 1 && seen.arrived == 1 && seen.is_whole);
+    sim_close(world);
+}
+
+static void count(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+TEST("the end of a process is told once, after its turn")
+{
+    unsigned told = 0;
+    struct sim_world *world = connected(1);
+    sim_on_end(world, count, &told);
+    sim_run_for(world, 10);
+    CHECK_U64(told, 0);
+    port_stop(client.port);
+    sim_terminate_process(server.port);
+    sim_run_for(world, 10);
+    CHECK_U64(server.seen[PORT_TERMINATE], 1);
+    CHECK_U64(told, 1);
+    sim_close(world);
+}

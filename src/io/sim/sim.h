@@ -36,6 +36,13 @@ struct port *sim_start(struct sim_world *world,
  */
 void sim_next_open(struct sim_world *world, const char *machine);
 
+/* The process that the last port_open gave in this world; NULL: none yet. It may be gone. */
+struct port *sim_opened(const struct sim_world *world);
+
+/* `told` is called after every turn in which a process stopped or died, when no process has the
+ * word: the place to take what is left of it away. */
+void sim_on_end(struct sim_world *world, void (*told)(void *context), void *context);
+
 /*
  * kill -9: the process is gone within the call, its connections are reset, its files are as it left
  * them. The role must not touch any handle again, but for one that called port_open itself or is
@@ -44,6 +51,7 @@ void sim_next_open(struct sim_world *world, const char *machine);
  */
 void sim_kill(struct port *port);
 void sim_terminate(struct sim_world *world, const char *machine); /* SIGTERM to its processes */
+void sim_terminate_process(struct port *port);                    /* to this one alone */
 
 /* All processes of the machine are killed and its disk forgets, by chance, what was not synced. */
 void sim_power_cut(struct sim_world *world, const char *machine);
@@ -136,6 +144,21 @@ void sim_reset_link(struct sim_world *world, const char *a, const char *b);
  * sends.
  */
 void sim_half_open(struct sim_world *world, const char *here, const char *there);
+
+/* Bytes on their way between two machines, as somebody on the wire who can read TLS sees them. */
+struct sim_passing {
+    const char *from, *to;
+    uint64_t connection; /* a number for both directions, never used again in this world */
+    uint16_t server_port;
+    bool by_client; /* who called sends */
+    bool arrives;   /* they reach the other end; otherwise they leave this one, and may be lost */
+    struct slice bytes;
+};
+
+/* Tells of all bytes that leave one end or reach the other, with TLS and without. NULL: no more. */
+void sim_tap(struct sim_world *world,
+             void (*told)(void *context, const struct sim_passing *passing),
+             void *context);
 
 /* From now on its handshakes are signed with this key (PEM), whatever its certificate says: what a
  * thief of a certificate would do. */

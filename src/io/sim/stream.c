@@ -104,6 +104,24 @@ static void send_into_nothing(struct port_conn *conn)
     conn->out.len = 0;
 }
 
+static void tap(const struct port_conn *receiver, bool arrives, struct slice bytes)
+{
+    const struct sim_world *world = receiver->port->world;
+    if (world->tap == NULL) {
+        return;
+    }
+    struct sim_passing passing = {
+        .from = receiver->there->name,
+        .to = receiver->port->machine->name,
+        .connection = receiver->accepted ? receiver->peer : receiver->id,
+        .server_port = receiver->accepted ? receiver->listener_port : receiver->to_port,
+        .by_client = receiver->accepted,
+        .arrives = arrives,
+        .bytes = bytes,
+    };
+    world->tap(world->tap_context, &passing);
+}
+
 void net_flush(struct port_conn *conn)
 {
     struct port_conn *peer = net_conn(conn->port->world, conn->peer);
@@ -114,6 +132,7 @@ void net_flush(struct port_conn *conn)
         size_t room = peer->receive_cap > taken ? peer->receive_cap - taken : 0;
         size_t len = conn->out.len < room ? conn->out.len : room;
         if (len > 0) {
+            tap(peer, false, slice_of(conn->out.at + conn->out.head, len));
             net_send(peer, SEGMENT_DATA, conn->out.at + conn->out.head, len, 0);
             drop_bytes(&conn->out, len);
         }
@@ -271,6 +290,7 @@ static void take(struct port_conn *conn, const struct segment *segment)
         return;
     case SEGMENT_DATA:
         conn->flight -= segment->len;
+        tap(conn, true, slice_of(segment->bytes, segment->len));
         put_bytes(&conn->in, segment->bytes, segment->len);
         if (conn->stage == CONN_UP && !conn->paused) {
             tell_received(conn);

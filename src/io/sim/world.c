@@ -287,6 +287,7 @@ void sim_kill(struct port *port)
     }
     port->dead = true;
     port->stopping = true;
+    port->world->ends++;
     if (!port->is_opened && port->runs == 0 && port->world->running != port) {
         release(port);
     }
@@ -297,6 +298,25 @@ void sim_terminate(struct sim_world *world, const char *machine)
     for (struct port *port = sim_machine(world, machine)->ports; port != NULL; port = port->next) {
         sim_happen(port, 0, SIM_TERMINATE, 0, 0);
     }
+}
+
+void sim_terminate_process(struct port *port)
+{
+    sim_happen(port, 0, SIM_TERMINATE, 0, 0);
+}
+
+void sim_on_end(struct sim_world *world, void (*told)(void *context), void *context)
+{
+    world->on_end = told;
+    world->on_end_context = context;
+}
+
+void sim_tap(struct sim_world *world,
+             void (*told)(void *context, const struct sim_passing *passing),
+             void *context)
+{
+    world->tap = told;
+    world->tap_context = context;
 }
 
 void sim_power_cut(struct sim_world *world, const char *machine)
@@ -345,6 +365,11 @@ void sim_next_open(struct sim_world *world, const char *machine)
     memcpy(next_open.machine, sim_machine(world, machine)->name, SIM_NAME_MAX);
 }
 
+struct port *sim_opened(const struct sim_world *world)
+{
+    return world->opened;
+}
+
 struct port *port_open(port_handler *handler, void *role)
 {
     struct sim_world *world = next_open.world;
@@ -352,6 +377,7 @@ struct port *port_open(port_handler *handler, void *role)
         struct port *port = sim_start(world, next_open.machine, handler, role);
         next_open.world = NULL;
         port->is_opened = true;
+        world->opened = port;
         return port;
     }
     struct port *port = sim_start(sim_open(1), "machine", handler, role);
@@ -379,6 +405,7 @@ void port_close_all(struct port *port)
 void port_stop(struct port *port)
 {
     port->stopping = true;
+    port->world->ends++;
 }
 
 /* ---- turns ---- */
@@ -486,6 +513,10 @@ static bool step(struct sim_world *world)
         release(port);
     }
     world->turns++;
+    if (world->ends != world->ends_told && world->on_end != NULL && world->running == NULL) {
+        world->ends_told = world->ends;
+        world->on_end(world->on_end_context);
+    }
     return true;
 }
 
