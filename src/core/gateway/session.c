@@ -76,12 +76,22 @@ static struct gw_pending *ring_at(const struct gw_session *s, uint32_t i)
     return &s->inflight[at < s->limits->inflight_max ? at : at - s->limits->inflight_max];
 }
 
-static void push_pending(struct gw_session *s, uint16_t packet_id, enum mqtt_reason reason)
+static void push_pending(struct gw_session *s,
+                         uint64_t position,
+                         uint16_t packet_id,
+                         enum mqtt_reason reason)
 {
     INVARIANT(s->inflight_count < s->limits->inflight_max);
     *ring_at(s, s->inflight_count) = (struct gw_pending){
-        .position = s->staged, .packet_id = packet_id, .reason = (uint8_t)reason};
+        .position = position, .packet_id = packet_id, .reason = (uint8_t)reason};
     s->inflight_count++;
+}
+
+/* A refused message waits for nothing but the PUBACKs before its own: not for what was staged
+ * without one (QoS 0), of whose being durable nobody would tell this session. */
+static uint64_t last_pending(const struct gw_session *s)
+{
+    return s->inflight_count > 0 ? ring_at(s, s->inflight_count - 1)->position : 0;
 }
 
 /* Orders the PUBACKs of `count` pendings from the head on: one run, or two where the ring wraps. */
@@ -146,7 +156,7 @@ static void refuse_message(struct gw_session *s,
     }
     gw_order(out, GW_REFUSE)->fault = fault;
     if (p->qos == 1) {
-        push_pending(s, p->packet_id, fault.reason);
+        push_pending(s, last_pending(s), p->packet_id, fault.reason);
         release(s, out);
     }
 }
@@ -297,7 +307,7 @@ static void take_staged(struct gw_session *s, uint64_t position)
     s->is_staging = false;
     s->staged = position;
     if (s->staging_qos == 1) {
-        push_pending(s, s->staging_packet_id, MQTT_SUCCESS);
+        push_pending(s, s->staged, s->staging_packet_id, MQTT_SUCCESS);
     }
 }
 

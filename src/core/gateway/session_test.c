@@ -367,6 +367,21 @@ TEST("QoS 0 is stored and not acknowledged")
     CHECK(b.fx.count == 0);
 }
 
+TEST("a refused PUBLISH is answered at once after one of QoS 0, which nobody hears of")
+{
+    struct bench b;
+    go_live(&b, MQTT_5_0);
+    publish_packet(&b, OWN "t/s", 0, 0);
+    give(&b);
+    staged(&b, 100); /* no PUBACK is due: this session is not told that it is durable */
+    publish_packet(&b, OWN "nowhere", 1, 7);
+    give(&b);
+    const struct gw_effect *ack = find(&b, GW_ACK);
+    CHECK(ack != NULL && ack->acks.count == 1);
+    CHECK(ack != NULL && ack->acks.list[0].packet_id == 7);
+    CHECK_U64(b.s.inflight_count, 0);
+}
+
 TEST("PUBACKs leave in the order of their PUBLISHes, the refused ones too, around the ring's end")
 {
     struct bench b;
