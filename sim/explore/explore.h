@@ -50,8 +50,9 @@ struct explore_breach {
 void explore_expect(struct explore_breach *breach, bool holds, const char *what);
 
 struct explore_config {
-    const char *name; /* a configuration of the specification: spec/SPEC-NAME.cfg */
-    bool is_long;     /* only in the long run */
+    const char *name;    /* a configuration of the specification: spec/SPEC-NAME.cfg */
+    bool is_long;        /* only in the long run */
+    bool is_unspecified; /* no configuration of the specification goes with it */
     uint32_t bounds[EXPLORE_BOUNDS_MAX];
 };
 

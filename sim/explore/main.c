@@ -17,7 +17,8 @@
 #include <string.h>
 #include <time.h>
 
-static const struct explore_world *const worlds[] = {&explore_received, &explore_sequence};
+static const struct explore_world *const worlds[] = {&explore_received, &explore_spool,
+                                                     &explore_sequence};
 
 struct options {
     const char *world, *config, *trace, *replay, *blind;
@@ -86,9 +87,9 @@ static bool run(const struct explore_world *world,
     }
     printf("count world=%s config=%s spec=%s result=%s states=%llu steps=%llu depth=%u "
            "digest=%016llx images=%llu image_steps=%llu image_depth=%u\n",
-           world->name, config->name, world->spec, result_name(result),
-           (unsigned long long)c->states, (unsigned long long)c->steps, c->depth,
-           (unsigned long long)c->digest, (unsigned long long)c->images,
+           world->name, config->name, config->is_unspecified ? "-" : world->spec,
+           result_name(result), (unsigned long long)c->states, (unsigned long long)c->steps,
+           c->depth, (unsigned long long)c->digest, (unsigned long long)c->images,
            (unsigned long long)c->image_steps, c->image_depth);
     (void)fflush(stdout);
     for (uint32_t row = 0; row < EXPLORE_ROWS_MAX; row++) {
