@@ -7,7 +7,8 @@
 #
 # A step starts when a lane is free, its builds are there and everything before it has started or waits for its builds:
 # put the long ones first. Its counts are the last line `N passed, N failed, N skipped` that it prints (none: it counts
-# as one by its exit status). All that a failed step said is printed, of the others what they skipped.
+# as one by its exit status). All that a failed step said is printed, of the others what they skipped and the lines
+# that begin with `figures: `.
 
 names=() commands=() needs=() alone=() state=()   # state: waiting, a process id, or done
 declare -A build_state=()                         # of a preset: waiting, passed, failed
@@ -112,6 +113,7 @@ end() {   # I STATUS
         elif [ "$s" -gt 0 ]; then
             grep -ai 'skipped' "$log" | grep -avE '^[0-9]+ passed' | sed 's/^/    /' | head -n 12
         fi
+        [ "$f" -gt 0 ] || sed -n 's/^figures: /    /p' "$log"
     } >"${log%.log}.told"
     state[$1]=done
 }

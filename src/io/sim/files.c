@@ -21,6 +21,7 @@ static enum port_result strike(struct port *port, enum sim_call call)
         return PORT_OK;
     }
     fault->countdown = fault->forever ? 1 : 0;
+    fault->has_struck = true;
     return fault->result;
 }
 

@@ -30,6 +30,7 @@ struct sim_failure {
     uint64_t countdown; /* 0: none */
     enum port_result result;
     bool forever;
+    bool has_struck;
 };
 
 struct machine {

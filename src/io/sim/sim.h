@@ -113,6 +113,9 @@ void sim_fail(struct sim_world *world,
               enum port_result result,
               bool forever);
 
+/* Has the fault last set on that call struck? */
+bool sim_has_struck(struct sim_world *world, const char *machine, enum sim_call call);
+
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 

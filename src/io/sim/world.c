@@ -212,6 +212,11 @@ void sim_fail(struct sim_world *world,
         .countdown = result == PORT_OK ? 0 : nth, .result = result, .forever = forever};
 }
 
+bool sim_has_struck(struct sim_world *world, const char *machine, enum sim_call call)
+{
+    return sim_machine(world, machine)->faults[call].has_struck;
+}
+
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us)
 {
     sim_machine(world, machine)->sync_us = us;

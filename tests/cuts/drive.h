@@ -1,0 +1,15 @@
+/* What is done to a durable thing. Each prints one line of figures; false: a promise was broken. */
+#ifndef TESTS_CUTS_DRIVE_H
+#define TESTS_CUTS_DRIVE_H
+
+#include "durable.h"
+
+enum { SEED = 20260101 };
+
+/* The power goes after every operation, and again in every recovery. */
+bool drive_cuts(const struct durable *thing, bool is_long);
+
+/* The n-th call fails, once and from then on, n = 1, 2, ... until a run that none failed in. */
+bool drive_failures(const struct durable *thing, bool is_long);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * Power cuts and failing calls over everything that Holdfast makes durable.
+ *
+ *     power_cuts --list                      the names of the things
+ *     power_cuts [--long] WHAT NAME...       WHAT: cuts, failures; no NAME: all of them
+ */
+#include "base/invariant.h"
+#include "drive.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct durable *const things[] = {
+    &durable_replace,       &durable_journal,  &durable_journal_long,
+    &durable_journal_doubt, &durable_sequence,
+};
+
+static const struct {
+    const char *name;
+    bool (*drive)(const struct durable *thing, bool is_long);
+} drives[] = {{"cuts", drive_cuts}, {"failures", drive_failures}};
+
+static bool is_named(const char *name, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], name) == 0) {
+            return true;
+        }
+    }
+    return argc == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned passed = 0;
+    unsigned failed = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (size_t i = 0; i < COUNT_OF(things); i++) {
+            printf("%s\n", things[i]->name);
+        }
+        return 0;
+    }
+    bool is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
+    argc -= is_long ? 2 : 1;
+    argv += is_long ? 2 : 1;
+    for (size_t d = 0; argc > 0 && d < COUNT_OF(drives); d++) {
+        for (size_t i = 0; strcmp(argv[0], drives[d].name) == 0 && i < COUNT_OF(things); i++) {
+            if (is_named(things[i]->name, argc - 1, argv + 1)) {
+                bool ok = drives[d].drive(things[i], is_long) && invariant_breaches() == 0;
+                passed += ok ? 1 : 0;
+                failed += ok ? 0 : 1;
+            }
+        }
+    }
+    printf("%u passed, %u failed, 0 skipped\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}
