@@ -11,7 +11,8 @@ static bool kind_from_wire(uint8_t raw, enum bus_record_kind *out)
     switch (raw) {
     case BUS_PUBLISHED:
     case BUS_LINKED:
-    case BUS_UNLINKED: *out = (enum bus_record_kind)raw; return true;
+    case BUS_UNLINKED:
+    case BUS_STARTED: *out = (enum bus_record_kind)raw; return true;
     }
     return false;
 }

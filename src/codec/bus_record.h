@@ -15,15 +15,19 @@
 
 enum bus_record_kind {
     BUS_PUBLISHED = 1, /* topic and payload of a PUBLISH */
-    BUS_LINKED = 2,    /* the device's session began; payload empty */
-    BUS_UNLINKED = 3   /* it ended; payload is the reason in words */
+    BUS_LINKED = 2,   /* the device's session began; payload is the certificate it was authenticated
+                         with, DER */
+    BUS_UNLINKED = 3, /* it ended; payload is the reason in words */
+    BUS_STARTED = 4   /* the gateway's process began: no session of an earlier one lives. No device
+                         (zero), no payload */
 };
 
 enum { BUS_RECORD_TOPIC_MAX = 512, BUS_RECORD_PAYLOAD_MAX = 262144, BUS_RECORD_OVERHEAD = 64 };
 
 struct bus_record {
     enum bus_record_kind kind;
-    struct device_id device;   /* of the certificate the connection was authenticated with */
+    struct device_id device;   /* of the certificate the connection was authenticated with; zero for
+                                  BUS_STARTED */
     int64_t received_ms;       /* the gateway's wall clock */
     enum time_quality quality; /* of that clock */
     uint8_t

@@ -62,7 +62,7 @@ TEST("unknown versions, kinds and qualities are refused")
     struct bus_record back;
     struct writer w = writer_over(room, sizeof room);
     REQUIRE(bus_record_encode(&record, &w) == BUS_RECORD_OK);
-    static const uint8_t wrong[3] = {2, 4, 3};
+    static const uint8_t wrong[3] = {2, 5, 3};
     for (size_t i = 0; i < sizeof wrong; i++) {
         uint8_t kept = room[i];
         room[i] = wrong[i];

@@ -47,7 +47,7 @@ enum store_result {
     STORE_TOO_MANY,  /* the device has as many series, or waiting messages, as it may */
     STORE_FULL,      /* no room on the disk: back-pressure; roll back and try again later */
     STORE_BUSY,      /* another writer, or a reader that outlasted the wait */
-    STORE_VERSION,   /* written by a newer program */
+    STORE_VERSION,   /* written by a newer program (an older one's is brought up to date) */
     STORE_BROKEN     /* I/O error or damage: the role stops; see store_why */
 };
 
@@ -58,6 +58,7 @@ struct store_limits {
     uint32_t dead_letters_max;       /* rows kept; 0: 10,000 */
     uint32_t dead_letter_bytes_max;  /* of each payload; 0: 4,096 */
     uint32_t lost_ranges_max;        /* evidence rows kept; 0: 10,000 */
+    uint32_t hellos_per_device_max;  /* highest boots kept; 0: 4,096 */
 };
 
 /* Opens or makes the store at `path`, on the port's machine, for the one writer. The port outlives
@@ -68,8 +69,8 @@ enum store_result store_open(struct port *port,
                              struct store **out,
                              struct port_why *why);
 
-/* Opens for reading. STORE_NOT_FOUND until a writer has made it. Each query sees one whole state.
- */
+/* Opens for reading. STORE_NOT_FOUND until a writer has made it, or brought it up to date. Each
+ * query sees one whole state. */
 enum store_result store_open_reading(struct port *port,
                                      const char *path,
                                      struct store **out,
@@ -171,6 +172,7 @@ struct store_device {
     struct received_report received;
     uint8_t links[STORE_LINKS_MAX]; /* ingest's own: which connections a hello may name */
     size_t links_len;
+    struct digest certificate; /* key of the certificate of its newest hello; zero: none yet */
     uint64_t change;
 };
 
@@ -182,7 +184,18 @@ enum store_result store_device_get(struct store *st,
 enum store_result store_devices_since(
     struct store *st, uint64_t since, struct store_device *out, size_t cap, size_t *count);
 
-enum { STORE_HELLOS_PER_DEVICE = 8 };
+/* Devices whose last word is that they are connected at this gateway, by row: up to `cap` with row
+ * > after; fewer mean the end. */
+struct store_connected {
+    int64_t row;
+    struct device_id device;
+};
+enum store_result store_devices_connected(struct store *st,
+                                          const char *gateway,
+                                          int64_t after,
+                                          struct store_connected *out,
+                                          size_t cap,
+                                          size_t *count);
 
 struct store_hello {
     uint32_t boot;
@@ -192,11 +205,60 @@ struct store_hello {
     int64_t received_ms;
 };
 
-/* The newest boots, highest first: at most STORE_HELLOS_PER_DEVICE. */
+/* Boots up to `up_to` (UINT32_MAX: all), highest first. Up to `cap`; fewer mean the end. */
 enum store_result store_hellos(struct store *st,
                                const struct device_id *device,
-                               struct store_hello out[STORE_HELLOS_PER_DEVICE],
+                               uint32_t up_to,
+                               struct store_hello *out,
+                               size_t cap,
                                size_t *count);
+
+/* A boot and its neighbours. */
+struct store_hello_around {
+    bool is_known; /* `hello` is there */
+    bool is_stale; /* not known, below all that are kept, and no more can be kept */
+    struct store_hello hello;
+    uint64_t above_first; /* of the next higher boot; UINT64_MAX: there is none */
+    uint64_t below_first; /* of the next lower boot; 0: there is none */
+};
+enum store_result store_hello_around(struct store *st,
+                                     const struct device_id *device,
+                                     uint32_t boot,
+                                     struct store_hello_around *out);
+
+/* Certificates that signed hellos of the device: every generation once, the last first used first.
+ */
+enum { STORE_CERTIFICATES_PER_DEVICE = 16 };
+
+struct store_certificate {
+    struct digest key; /* SHA-256 of its SubjectPublicKeyInfo */
+    uint8_t serial[20];
+    uint8_t serial_len;
+    int64_t seen_ms; /* first hello signed with it, gateway's clock */
+    uint32_t boot;   /* of that hello */
+};
+enum store_result store_certificates(struct store *st,
+                                     const struct device_id *device,
+                                     struct store_certificate out[STORE_CERTIFICATES_PER_DEVICE],
+                                     size_t *count);
+
+/* Where the device was linked, newest first, id < before_id (0: from the newest): the last
+ * STORE_LINKS_PER_DEVICE are kept. */
+enum { STORE_LINKS_PER_DEVICE = 64, STORE_WHY_MAX = 96 };
+
+struct store_link {
+    int64_t id;
+    char gateway[STORE_GATEWAY_MAX + 1];
+    int64_t from_ms, to_ms; /* gateway's clock; to_ms where it has_ended */
+    bool has_ended;         /* false: it stands, or nobody has said how it ended */
+    char why[STORE_WHY_MAX + 1];
+};
+enum store_result store_links(struct store *st,
+                              const struct device_id *device,
+                              int64_t before_id,
+                              struct store_link *out,
+                              size_t cap,
+                              size_t *count);
 
 /* Ranges of sequence numbers that were declared lost: evidence, newest first, id < before_id (0:
  * from the newest). */
@@ -270,6 +332,10 @@ enum store_result store_change(struct store *st, uint64_t *change);
 
 MUST_USE enum store_result store_begin(struct store *st);
 
+/* What is appended from now on arrived at this time of ingest's own clock; an earlier time than one
+ * before counts as that one. Retention goes by it. */
+MUST_USE enum store_result store_arrives(struct store *st, int64_t now_ms);
+
 /* Durable once it returns STORE_OK; anything else left the store as it was at store_begin.
  * `change`: as store_change. */
 MUST_USE enum store_result store_commit(struct store *st, uint64_t *change);
@@ -296,10 +362,30 @@ MUST_USE enum store_result store_append(
 /* Replaces the row; `change` is set by the store. */
 MUST_USE enum store_result store_device_put(struct store *st, const struct store_device *row);
 
-/* Adds or replaces (device, boot), then keeps the highest STORE_HELLOS_PER_DEVICE boots. */
+/* Adds or replaces (device, boot), then keeps the highest hellos_per_device_max boots: those up to
+ * `expired` (0: none) are kept no more. */
 MUST_USE enum store_result store_hello_put(struct store *st,
                                            const struct device_id *device,
-                                           const struct store_hello *hello);
+                                           const struct store_hello *hello,
+                                           uint32_t *expired);
+
+/* Nothing changes where this key was seen before. */
+MUST_USE enum store_result store_certificate_seen(struct store *st,
+                                                  const struct device_id *device,
+                                                  const struct store_certificate *certificate);
+
+/* A link begins, and one of the device that stands at this gateway ends; or all that stand there
+ * end.
+ */
+MUST_USE enum store_result store_link_begin(struct store *st,
+                                            const struct device_id *device,
+                                            const char *gateway,
+                                            int64_t from_ms);
+MUST_USE enum store_result store_link_end(struct store *st,
+                                          const struct device_id *device,
+                                          const char *gateway,
+                                          int64_t to_ms,
+                                          const char *why);
 
 /* A bus record that waits for the hello of (device, boot). STORE_TOO_MANY where a limit is reached.
  */
@@ -317,7 +403,8 @@ MUST_USE enum store_result store_waiting_take(struct store *st,
                                               char gateway[STORE_GATEWAY_MAX + 1],
                                               struct writer *w);
 
-/* Takes the oldest one of `device` whose boot is below `boot`, or (device NULL) the oldest of all.
+/* Takes the oldest one of `device` whose boot is at most `boot`, or (device NULL) the oldest of
+ * all.
  */
 MUST_USE enum store_result store_waiting_expire(struct store *st,
                                                 const struct device_id *device,
@@ -336,8 +423,8 @@ MUST_USE enum store_result store_counter_add(struct store *st, const char *name,
 MUST_USE enum store_result store_source_put(struct store *st, const struct store_source *source);
 enum store_result store_source_get(struct store *st, const char *name, struct store_source *out);
 
-/* Deletes up to `chunks_max` chunks whose newest point is older than `before_ms`; fewer mean that
- * none is left. */
+/* Deletes up to `chunks_max` chunks whose last point arrived before `before_ms`; fewer mean that
+ * none is left. The times of the points themselves do not matter. */
 MUST_USE enum store_result store_retain(struct store *st,
                                         int64_t before_ms,
                                         size_t chunks_max,

@@ -23,7 +23,7 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"enroll", "require_linking", VALUE_SWITCH, OF(require_linking), "false", 0, 0},
     {"bus", "kind", VALUE_TEXT, OF(bus_kind), "embedded", 1, 20},
     {"store", "kind", VALUE_TEXT, OF(store_kind), "embedded", 1, 20},
-    {"store", "retain", VALUE_DURATION, OF(retain_ms), "36500 d", DAYS(1), DAYS(36500)},
+    {"store", "retain", VALUE_DURATION, OF(retain_ms), "400 d", DAYS(1), DAYS(36500)},
     {"gateway", "name", VALUE_TEXT, OF_GATEWAY(name), "gw-1", 1, 60},
     {"gateway", "listen", VALUE_LIST, OF_GATEWAY(listen), "mqtts://localhost:8883", 1, 4},
     {"gateway", "versions", VALUE_LIST, OF_GATEWAY(versions), "5", 1, 2},

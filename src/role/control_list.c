@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES_SHOWN = 50 };
+enum { ENTRIES_SHOWN = 50, BOOTS_SHOWN = 8 };
 
 /* ---- order ---- */
 
@@ -411,10 +411,11 @@ static void put_gaps(struct json_writer *j, const struct received_report *report
 static void put_history(struct ask *a, const struct fleet_device *row)
 {
     struct json_writer *j = &a->json;
-    struct store_hello hellos[STORE_HELLOS_PER_DEVICE];
+    struct store_hello hellos[BOOTS_SHOWN];
     size_t count = 0;
     if (a->control->store == NULL
-        || store_hellos(a->control->store, &row->id, hellos, &count) != STORE_OK) {
+        || store_hellos(a->control->store, &row->id, UINT32_MAX, hellos, COUNT_OF(hellos), &count)
+               != STORE_OK) {
         count = 0;
     }
     json_name(j, "history");

@@ -47,6 +47,7 @@ static void on_tick(struct gateway *g)
         gateway_retain(g);
         gateway_report(g);
     }
+    (void)gateway_announce(g);
     gateway_has_room(g);
     port_wake_at(g->wake, now_ms + GATEWAY_TICK_MS);
 }
@@ -202,7 +203,9 @@ static void make_places(struct gateway *g)
     g->free_head = 0;
     g->waiting_head = GATEWAY_NONE;
     g->displaced = GATEWAY_NONE;
-    g->record_cap = (size_t)g->limits.packet_max + BUS_RECORD_OVERHEAD;
+    g->record_cap = BUS_RECORD_OVERHEAD
+                    + (g->limits.packet_max > GATEWAY_CERTIFICATE_MAX ? g->limits.packet_max
+                                                                      : GATEWAY_CERTIFICATE_MAX);
     g->record = alloc(g->record_cap, 1);
     g->session_limits = (struct gw_limits){
         .packet_max = g->limits.packet_max,
@@ -340,6 +343,8 @@ int gateway_begin(const struct gateway_config *config, struct gateway **out)
     INVARIANT(g->port != NULL);
     int code = open_all(g);
     if (code == 0) {
+        g->wall_ms = port_wall_ms(g->port, &g->wall_quality);
+        (void)gateway_announce(g); /* no room: with the first link */
         g->flush_wake = port_wake_new(g->port, &g->flush_wake);
         g->wake = port_wake_new(g->port, &g->wake);
         port_wake_at(g->wake, port_now_ms(g->port));

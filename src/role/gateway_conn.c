@@ -88,12 +88,16 @@ void gateway_conn_refuse(struct gateway *g,
 
 /* ---- the session's place and its links ---- */
 
+/* The certificate goes with the link: it is what makes the device known to ingest. */
 static bool stage_link(struct gateway *g, struct gateway_conn *c)
 {
-    struct bus_record record = {.kind = BUS_LINKED, .device = c->session.device};
+    struct port_peer peer;
+    port_conn_peer(c->port, &peer);
+    struct bus_record record = {
+        .kind = BUS_LINKED, .device = c->session.device, .payload = peer.certificate_der};
     memcpy(record.exporter_digest, c->exporter.bytes, sizeof record.exporter_digest);
     bus_position position = 0;
-    return gateway_stage(g, &record, &position) == BUS_OK;
+    return gateway_announce(g) && gateway_stage(g, &record, &position) == BUS_OK;
 }
 
 /* A device is unlinked when its last session has ended. */
@@ -293,8 +297,9 @@ static bool identify(const struct gateway *g,
                      struct fault *fault)
 {
     struct x509 certificate;
-    *fault = (struct fault){.clause = "no certificate"};
-    return peer->has_certificate
+    *fault = (struct fault){.clause = peer->has_certificate ? "a certificate longer than ours are"
+                                                            : "no certificate"};
+    return peer->has_certificate && peer->certificate_der.len <= GATEWAY_CERTIFICATE_MAX
            && x509_parse(peer->certificate_der, &certificate, fault) == X509_OK
            && identity_of_ldevid(&certificate, slice_text(g->config->domain), device, fault);
 }

@@ -18,8 +18,9 @@ enum {
     GATEWAY_TICK_MS = 250,    /* how often deadlines are looked at */
     GATEWAY_REPORT_MS = 1000, /* metrics, refusals, retention */
     GATEWAY_REPORT_CAP = 131072,
-    GATEWAY_BATCH_MAX = 4 << 20,  /* bytes of records for one write */
-    GATEWAY_GATHER_MAX_US = 2000, /* the longest wait for a fuller batch */
+    GATEWAY_BATCH_MAX = 4 << 20,    /* bytes of records for one write */
+    GATEWAY_GATHER_MAX_US = 2000,   /* the longest wait for a fuller batch */
+    GATEWAY_CERTIFICATE_MAX = 2048, /* of a device; those that our issuers sign are shorter */
     GATEWAY_NONE = UINT32_MAX
 };
 
@@ -73,6 +74,7 @@ struct gateway {
     uint32_t free_head, waiting_head;
     uint32_t open_count, stalled_count;
     uint32_t displaced; /* a session that has just been taken over, GATEWAY_NONE: none */
+    bool is_announced;  /* BUS_STARTED is in the spool, before every link of this process */
     bool is_stopping, told_to_stop;
     int exit_code; /* of a failure; 0 while there is none */
     uint8_t *record;
@@ -96,6 +98,8 @@ void gateway_conn_refuse(struct gateway *g,
 
 /* gateway_spool.c */
 enum bus_result gateway_stage(struct gateway *g, struct bus_record *record, bus_position *position);
+/* BUS_STARTED is staged, now or before; false while the spool has no room for it. */
+bool gateway_announce(struct gateway *g);
 void gateway_flush(struct gateway *g);
 void gateway_synced(struct gateway *g, enum port_result result);
 void gateway_retain(struct gateway *g);

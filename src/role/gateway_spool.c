@@ -18,6 +18,14 @@ enum bus_result gateway_stage(struct gateway *g, struct bus_record *record, bus_
     return result;
 }
 
+bool gateway_announce(struct gateway *g)
+{
+    struct bus_record record = {.kind = BUS_STARTED};
+    bus_position position = 0;
+    g->is_announced = g->is_announced || gateway_stage(g, &record, &position) == BUS_OK;
+    return g->is_announced;
+}
+
 /*
  * Clients that were just acknowledged answer with as many messages again. Where a sync is slow,
  * flushing what came during the last one at once would split the senders into two halves that wait

@@ -28,7 +28,8 @@ static bool begin(struct ingest *in)
     in->in_batch = true;
     in->batch_records = 0;
     in->batch_began_ms = port_now_ms(in->port);
-    return true;
+    return is_ok(in, store_arrives(in->store, port_wall_ms(in->port, NULL)),
+                 "the time of arrival cannot be kept");
 }
 
 /*
@@ -69,6 +70,16 @@ static void row_of(const struct ingest *in, const struct admit_device *d, struct
     admit_received_report(&in->core, d, &row->received);
     admit_links_encode(d, &links);
     row->links_len = links.len;
+    row->certificate = d->certificate;
+}
+
+static struct admit_boot boot_of(const struct store_hello *hello)
+{
+    struct admit_boot boot = {
+        .boot = hello->boot, .first = hello->first, .received_ms = hello->received_ms};
+    memcpy(boot.ephemeral, hello->ephemeral, sizeof boot.ephemeral);
+    memcpy(boot.key_id, hello->key_id, sizeof boot.key_id);
+    return boot;
 }
 
 static void device_of(const struct store_device *row,
@@ -93,14 +104,10 @@ static void device_of(const struct store_device *row,
     d->dead_letters = row->dead_letters;
     d->dead_letter_ms = row->dead_letter_ms;
     d->link_mismatches = row->link_mismatches;
+    d->certificate = row->certificate;
     d->boot_count = (uint32_t)hellos_count;
     for (size_t i = 0; i < hellos_count; i++) {
-        struct admit_boot *boot = &d->boots[i];
-        boot->boot = hellos[i].boot;
-        boot->first = hellos[i].first;
-        boot->received_ms = hellos[i].received_ms;
-        memcpy(boot->ephemeral, hellos[i].ephemeral, sizeof boot->ephemeral);
-        memcpy(boot->key_id, hellos[i].key_id, sizeof boot->key_id);
+        d->boots[i] = boot_of(&hellos[i]);
     }
 }
 
@@ -108,15 +115,17 @@ static void load(struct ingest *in)
 {
     struct admit_event ev = {.kind = ADMIT_LOADED};
     struct store_device row;
-    struct store_hello hellos[STORE_HELLOS_PER_DEVICE];
+    struct store_hello hellos[ADMIT_BOOTS];
     struct admit_device device;
     size_t count = 0;
     ev.loaded.device = in->fx.device;
     enum store_result result = store_device_get(in->store, &in->fx.device, &row);
     if (result != STORE_NOT_FOUND) {
         if (!is_ok(in, result, "a device cannot be read")
-            || !is_ok(in, store_hellos(in->store, &row.device, hellos, &count),
-                      "hellos cannot be read")) {
+            || !is_ok(
+                in,
+                store_hellos(in->store, &row.device, UINT32_MAX, hellos, COUNT_OF(hellos), &count),
+                "hellos cannot be read")) {
             return;
         }
         device_of(&row, hellos, count, &device);
@@ -125,6 +134,24 @@ static void load(struct ingest *in)
         ev.loaded.received = &row.received;
         ev.loaded.links = slice_of(row.links, row.links_len);
     }
+    admit_step(&in->core, &ev, &in->fx);
+}
+
+static void look_up(struct ingest *in, uint32_t boot)
+{
+    struct store_hello_around around;
+    struct admit_event ev = {.kind = ADMIT_LOOKED};
+    if (!is_ok(in, store_hello_around(in->store, &in->fx.device, boot, &around),
+               "a hello cannot be read")) {
+        return;
+    }
+    ev.looked.device = in->fx.device;
+    ev.looked.older = (struct admit_older){.boot = boot_of(&around.hello),
+                                           .is_known = around.is_known,
+                                           .is_stale = around.is_stale,
+                                           .above_first = around.above_first,
+                                           .below_first = around.below_first};
+    ev.looked.older.boot.boot = boot;
     admit_step(&in->core, &ev, &in->fx);
 }
 
@@ -174,13 +201,46 @@ static void keep_loss(struct ingest *in, const struct received_loss *loss)
     (void)is_ok(in, store_lost_add(in->store, &lost), "a lost range cannot be kept");
 }
 
-static void keep_hello(struct ingest *in, const struct admit_boot *boot)
+/* Gives the highest boot that the store keeps no more; 0: none. */
+static uint32_t keep_hello(struct ingest *in, const struct admit_boot *boot)
 {
+    uint32_t expired = 0;
     struct store_hello hello = {
         .boot = boot->boot, .first = boot->first, .received_ms = boot->received_ms};
     memcpy(hello.ephemeral, boot->ephemeral, sizeof hello.ephemeral);
     memcpy(hello.key_id, boot->key_id, sizeof hello.key_id);
-    (void)is_ok(in, store_hello_put(in->store, &in->fx.device, &hello), "a hello cannot be kept");
+    (void)is_ok(in, store_hello_put(in->store, &in->fx.device, &hello, &expired),
+                "a hello cannot be kept");
+    return expired;
+}
+
+static void keep_certificate(struct ingest *in, const struct admit_effect *effect)
+{
+    struct store_certificate seen = {.key = effect->certificate.key,
+                                     .serial_len = effect->certificate.serial_len,
+                                     .seen_ms = in->fx.record.received_ms,
+                                     .boot = effect->boot};
+    memcpy(seen.serial, effect->certificate.serial, sizeof seen.serial);
+    (void)is_ok(in, store_certificate_seen(in->store, &in->fx.device, &seen),
+                "the use of a certificate cannot be kept");
+}
+
+static void begin_link(struct ingest *in, uint64_t gateway)
+{
+    (void)is_ok(in,
+                store_link_begin(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
+                                 in->fx.record.received_ms),
+                "a link cannot be kept");
+}
+
+static void end_link(struct ingest *in, uint64_t gateway)
+{
+    char why[STORE_WHY_MAX + 1];
+    copy_text(in->fx.record.payload, why, sizeof why);
+    (void)is_ok(in,
+                store_link_end(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
+                               in->fx.record.received_ms, why),
+                "the end of a link cannot be kept");
 }
 
 /* Where one record is, whence it came, and what is still to be done when its effects are through.
@@ -225,6 +285,48 @@ static void keep_points(struct ingest *in, struct work *work)
     (void)is_ok(in, result, "a series cannot be made");
 }
 
+/*
+ * The gateway's process is another one: each device that it had connected is given the word that
+ * the dead process owed. What is in memory only must be in the store first, where they are looked
+ * for.
+ */
+static void end_links(struct ingest *in, struct work *work)
+{
+    struct bus_record word = {.kind = BUS_UNLINKED,
+                              .received_ms = in->fx.record.received_ms,
+                              .quality = in->fx.record.quality,
+                              .payload = slice_text("the gateway stopped without a word")};
+    struct store_connected page[INGEST_CONNECTED_PAGE];
+    const char *gateway = ingest_gateway_name(in, work->gateway);
+    const struct bus_record started = in->fx.record;
+    int64_t after = 0;
+    size_t count = COUNT_OF(page);
+    in->counts.outcomes[ADMIT_NOTED]--; /* until all is done: a crash in between does it again */
+    ingest_commit(in);
+    while (!in->is_over && count == COUNT_OF(page)) {
+        if (!make_ready(in)
+            || !is_ok(
+                in,
+                store_devices_connected(in->store, gateway, after, page, COUNT_OF(page), &count),
+                "connected devices cannot be read")) {
+            return;
+        }
+        for (size_t i = 0; i < count && make_ready(in); i++) {
+            uint8_t bytes[256];
+            struct writer w = writer_over(bytes, sizeof bytes);
+            word.device = page[i].device;
+            INVARIANT(bus_record_encode(&word, &w) == BUS_RECORD_OK);
+            struct work one = {.gateway = work->gateway, .bytes = writer_slice(&w)};
+            decide(in, &one, ADMIT_SAW_RECORD, 0);
+            in->counts.outcomes[ADMIT_NOTED]--; /* our word, no record of the journal */
+            after = page[i].row;
+        }
+    }
+    (void)make_ready(in);
+    in->counts.outcomes[ADMIT_NOTED]++;
+    in->fx.record = started;
+}
+
 static void perform(struct ingest *in, struct work *work)
 {
     /* A nested decision (no room to wait, too many series) replaces in->fx: it is ordered last by
@@ -235,13 +337,20 @@ static void perform(struct ingest *in, struct work *work)
         switch (effect->kind) {
         case ADMIT_LOAD: load(in); return;
         case ADMIT_COMMIT_FIRST: ingest_commit(in); return;
+        case ADMIT_LOOK_UP: look_up(in, effect->boot); return;
         case ADMIT_STORE:
             INVARIANT(i + 1 == count);
             keep_points(in, work);
             return;
-        case ADMIT_KEEP_HELLO: keep_hello(in, &effect->hello); break;
+        case ADMIT_KEEP_HELLO: work->expire_boot = keep_hello(in, &effect->hello); break;
+        case ADMIT_KEEP_CERTIFICATE: keep_certificate(in, effect); break;
+        case ADMIT_BEGIN_LINK: begin_link(in, work->gateway); break;
+        case ADMIT_END_LINK: end_link(in, work->gateway); break;
+        case ADMIT_END_LINKS:
+            INVARIANT(i + 1 == count);
+            end_links(in, work);
+            return;
         case ADMIT_RELEASE: work->release_boot = effect->boot; break;
-        case ADMIT_EXPIRE: work->expire_boot = effect->boot; break;
         case ADMIT_WAIT:
             INVARIANT(i + 1 == count);
             wait(in, work, effect->boot);
@@ -263,7 +372,7 @@ static void decide(struct ingest *in,
     ev.record.gateway = work->gateway;
     ev.record.bytes = work->bytes;
     ev.record.points = points;
-    for (unsigned turn = 0; turn < 4 && !in->is_over; turn++) {
+    for (unsigned turn = 0; turn < 5 && !in->is_over; turn++) {
         if (!begin(in)) {
             return;
         }
@@ -278,7 +387,7 @@ static void decide(struct ingest *in,
             return;
         }
     }
-    INVARIANT(in->is_over); /* load, commit, and at most once more */
+    INVARIANT(in->is_over); /* load, commit, look up, and at most once more */
 }
 
 /* ---- the waiting room ---- */

@@ -27,6 +27,7 @@ enum {
     INGEST_RETAIN_MS = 60000,
     INGEST_RETAIN_CHUNKS = 512,
     INGEST_ISSUERS_MAX = 8,
+    INGEST_CONNECTED_PAGE = 256, /* devices whose links are ended at a time */
     INGEST_PATH_MAX = 1000,
     INGEST_PEM_MAX = 65536
 };

@@ -366,6 +366,8 @@ TEST("the same journal given again, all of it, changes no point and no received 
     for (uint64_t seq = 1; seq <= 300; seq++) {
         tell(&world, 0, &device[0], seq);
     }
+    craft_linked(&site, &device[1], 2, &record);
+    publish(&world, 0);
     craft_json(&site, &device[1], "env", "{\"time\": 1583748873, \"t\": 5}", &record);
     publish(&world, 0);
     craft_json(&site, &device[1], "env", "{\"t\": 6}", &record);
@@ -488,6 +490,132 @@ TEST("messages before their hello wait across a restart and are applied when it 
     CHECK(is_whole);
     CHECK_U64(counter("waiting"), 0);
     CHECK_U64(counter("applied"), 64);
+    end(&world);
+}
+
+TEST("a gateway that invents devices makes no rows: each of its records is refused as not-enrolled")
+{
+    struct world world;
+    REQUIRE(begin(&world, 1));
+    greet(&world, 0, &device[0], 1);
+    struct craft_device invented = device[0]; /* with a certificate that names another */
+    for (uint32_t i = 0; i < 100; i++) {
+        memcpy(invented.id.bytes, &i, sizeof i);
+        greet(&world, 0, &invented, i);
+        craft_json(&site, &invented, "line", "{\"t\": 1}", &record);
+        publish(&world, 0);
+        tell(&world, 0, &invented, 1);
+        craft_unlinked(&site, &invented, &record);
+        publish(&world, 0);
+    }
+    make_durable(&world);
+    CHECK(run_once(&world, 16));
+    struct store *st = open_reader();
+    struct store_device rows[4];
+    size_t count = 0;
+    uint64_t series = 0;
+    REQUIRE(st != NULL);
+    CHECK(store_devices_since(st, 0, rows, COUNT_OF(rows), &count) == STORE_OK && count == 1);
+    CHECK(store_series_count(st, NULL, &series) == STORE_OK && series == 0);
+    CHECK_U64(counter("refused.not-enrolled"), 500);
+    CHECK_U64(counter("waiting"), 0);
+    store_close(st);
+    end(&world);
+}
+
+static bool is_connected(const struct craft_device *d, struct store_link *newest)
+{
+    struct store *st = open_reader();
+    struct store_device row = {.connected = true};
+    size_t count = 0;
+    CHECK(st != NULL && store_device_get(st, &d->id, &row) == STORE_OK);
+    CHECK(st != NULL && store_links(st, &d->id, 0, newest, 1, &count) == STORE_OK && count == 1);
+    store_close(st);
+    return row.connected;
+}
+
+TEST("a gateway that starts again after a kill ends the links of its devices, and no others")
+{
+    struct world world;
+    struct store_link link;
+    REQUIRE(begin(&world, 2));
+    for (uint32_t i = 0; i < 3; i++) {
+        greet(&world, i % 2, &device[i], 1);
+    }
+    make_durable(&world);
+    CHECK(run_once(&world, 16));
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(is_connected(&device[i], &link) && !link.has_ended);
+    }
+    site.now_ms += 5000;
+    craft_started(&site, &record);
+    publish(&world, 0);
+    greet(&world, 0, &device[2], 2);
+    make_durable(&world);
+    CHECK(run_once(&world, 16));
+    CHECK(!is_connected(&device[0], &link));
+    CHECK(link.has_ended && link.to_ms == site.now_ms);
+    CHECK(strcmp(link.why, "the gateway stopped without a word") == 0);
+    CHECK(is_connected(&device[1], &link)); /* at the other gateway */
+    CHECK(is_connected(&device[2], &link)); /* linked again since */
+    CHECK_U64(counter("link"), 3 + 1 + 1);
+    end(&world);
+}
+
+TEST("the spool of a gateway that was away for fifty boots of its device is applied whole")
+{
+    struct world world;
+    REQUIRE(begin(&world, 2));
+    struct craft_device *d = &device[0];
+    greet(&world, 1, d, 9); /* the spool that is away: one boot, its messages half way through */
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        tell(&world, 1, d, seq);
+    }
+    struct craft_device away = *d;
+    craft_linked(&site, d, 10, &record);
+    publish(&world, 0);
+    for (uint32_t boot = 2; boot <= 51; boot++) {
+        REQUIRE(craft_boot(&site, d, boot, boot * 100ull));
+        craft_hello(&site, d, &record);
+        publish(&world, 0);
+        tell(&world, 0, d, boot * 100ull);
+    }
+    CHECK(bus_flush(world.writers[0]) == BUS_OK);
+    port_run(world.port);
+    CHECK(run_once(&world, 16)); /* boots 2 to 51 */
+    CHECK(bus_flush(world.writers[1]) == BUS_OK);
+    port_run(world.port);
+    CHECK(run_once(&world, 7)); /* boot 1, of which the core has never heard */
+    tell(&world, 1, &away, 21);
+    CHECK(bus_flush(world.writers[1]) == BUS_OK);
+    port_run(world.port);
+    CHECK(run_once(&world, 7)); /* of a process that has only the newest boots in memory */
+    CHECK_U64(counter("applied"), 50 + 21);
+    CHECK_U64(counter("refused.stale-boot"), 0);
+    CHECK_U64(counter("waiting"), 0);
+    end(&world);
+}
+
+TEST("the certificate of each generation that signed a hello is in the store")
+{
+    struct world world;
+    struct store_certificate seen[STORE_CERTIFICATES_PER_DEVICE];
+    size_t count = 0;
+    REQUIRE(begin(&world, 1));
+    greet(&world, 0, &device[0], 1);
+    site.now_ms += 1000;
+    REQUIRE(craft_renew(&site, &device[0]));
+    greet(&world, 0, &device[0], 2); /* the same boot, another key */
+    make_durable(&world);
+    CHECK(run_once(&world, 16));
+    struct store *st = open_reader();
+    struct store_device row;
+    REQUIRE(st != NULL);
+    CHECK(store_certificates(st, &device[0].id, seen, &count) == STORE_OK && count == 2);
+    CHECK(seen[0].seen_ms == site.now_ms && seen[1].seen_ms == site.now_ms - 1000);
+    CHECK(store_device_get(st, &device[0].id, &row) == STORE_OK);
+    CHECK(memcmp(&row.certificate, &seen[0].key, sizeof row.certificate) == 0);
+    store_close(st);
     end(&world);
 }
 

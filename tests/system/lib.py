@@ -123,9 +123,7 @@ class Platform:
         command = [str(BIN / "holdfast"), "demo"] if BIN else [str(TOP / "demo")]
         command += ["--dir", str(self.data), "--port-base", str(self.base), "--devices", str(self.devices), "--yes"]
         self.log = open(self.dir / "demo.log", "ab")
-        # The recordings are years old: what a site keeps for 400 days would go while a test still looks at it.
-        env = dict(os.environ, HOLDFAST_STORE_RETAIN="36500 d")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env=env)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
         wait_for(lambda: self.ended() or (self.data / "up.json").exists(), 240 if BIN else 900, "up.json")
         if self.ended():
             raise Failed(f"the platform ended with status {self.process.returncode}")

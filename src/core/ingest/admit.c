@@ -17,6 +17,7 @@ const char *admit_reason_name(enum admit_reason reason)
         [ADMIT_TOPIC_MISMATCH] = "topic-mismatch",
         [ADMIT_TOO_MANY_SERIES] = "too-many-series",
         [ADMIT_LINK_MISMATCH] = "link-mismatch",
+        [ADMIT_NOT_ENROLLED] = "not-enrolled",
     };
     return names[reason];
 }
@@ -175,15 +176,6 @@ static bool mac_is_right(const struct mac_key *key,
     return mac_is(key, input.parts, COUNT_OF(input.parts), message->cose.tag);
 }
 
-/* Does the number lie where its boot may issue numbers? */
-static bool seq_is_of_boot(const struct admit_device *d,
-                           const struct admit_boot *boot,
-                           uint64_t seq)
-{
-    bool below_next = boot == &d->boots[0] || seq < (boot - 1)->first;
-    return seq >= boot->first && below_next;
-}
-
 static enum received_result offer(struct admit *a,
                                   struct admit_device *d,
                                   const struct proof *proof,
@@ -251,18 +243,18 @@ static void step_telemetry(struct admit *a,
         admit_refuse(out, d, ADMIT_MALFORMED);
         return;
     }
-    const struct admit_boot *boot = admit_boot_find(d, message.boot);
-    if (boot == NULL) {
-        if (admit_boot_is_stale(d, message.boot)) {
-            admit_refuse(out, d, ADMIT_STALE_BOOT);
-            return;
-        }
+    const struct admit_boot_found found = admit_boot_find(d, message.boot, out);
+    switch (found.state) {
+    case ADMIT_BOOT_KNOWN: break;
+    case ADMIT_BOOT_ELSEWHERE: return;
+    case ADMIT_BOOT_STALE: admit_refuse(out, d, ADMIT_STALE_BOOT); return;
+    case ADMIT_BOOT_UNKNOWN:
         admit_order(out, ADMIT_WAIT)->boot = message.boot;
         out->outcome = ADMIT_WAITING;
         return;
     }
     enum key_result result;
-    const struct mac_key *key = admit_mac_key(a, d, boot, &result);
+    const struct mac_key *key = admit_mac_key(a, d, found.boot, &result);
     if (key == NULL) {
         if (result == KEY_FAILED) {
             (void)admit_order(out, ADMIT_STOP);
@@ -276,7 +268,7 @@ static void step_telemetry(struct admit *a,
         return;
     }
     out->is_authentic = true;
-    if (!seq_is_of_boot(d, boot, message.seq)) {
+    if (message.seq < found.boot->first || message.seq >= found.end) {
         admit_refuse(out, d, ADMIT_BOOT_REUSED);
         return;
     }
@@ -331,9 +323,14 @@ static void step_record(struct admit *a, const struct admit_record *in, struct a
         admit_refuse(out, NULL, ADMIT_MALFORMED);
         return;
     }
+    if (out->record.kind == BUS_STARTED) {
+        (void)admit_order(out, ADMIT_END_LINKS);
+        out->outcome = ADMIT_NOTED;
+        return;
+    }
     out->device = out->record.device;
     struct admit_device *d = find_or_order(a, out);
-    if (d == NULL) {
+    if (d == NULL || !admit_enrols(a, d, out)) {
         return;
     }
     struct received before = d->received;
@@ -343,6 +340,7 @@ static void step_record(struct admit *a, const struct admit_record *in, struct a
     case BUS_PUBLISHED: step_published(a, d, in, out); break;
     case BUS_LINKED: admit_link(d, in->gateway, out); break;
     case BUS_UNLINKED: admit_link(d, in->gateway, out); break;
+    case BUS_STARTED: UNREACHABLE();
     }
     bool is_unmoved = memcmp(&before, &d->received, sizeof before) == 0;
     INVARIANT(promise_holds(PROMISE_ONLY_AUTHENTIC, out->is_authentic || is_unmoved));
@@ -360,23 +358,25 @@ static void step_given_up(struct admit *a, const struct admit_event *ev, struct 
      * here. */
     struct admit_device *d = admit_find(a, &out->device);
     d = d != NULL ? d : find_or_order(a, out);
-    if (d == NULL) {
+    if (d == NULL || !admit_enrols(a, d, out)) {
         return;
     }
     admit_mark_dirty(a, d);
-    struct message_topic topic;
-    struct telemetry message;
-    enum admit_reason reason = ADMIT_NO_HELLO;
+    enum admit_reason reason = ev->kind == ADMIT_WAIT_EXPIRED ? ADMIT_STALE_BOOT : ADMIT_NO_HELLO;
     if (ev->kind == ADMIT_SERIES_REFUSED) {
         reason = ADMIT_TOO_MANY_SERIES;
         d->messages--;
         d->points -= ev->record.points;
-    } else if (message_topic_decode(out->record.topic, &topic)
-               && telemetry_decode(out->record.payload, &message, NULL) == MESSAGE_OK
-               && admit_boot_is_stale(d, message.boot)) {
-        reason = ADMIT_STALE_BOOT;
     }
     admit_refuse(out, d, reason);
+}
+
+static void step_looked(struct admit *a, const struct admit_looked *looked)
+{
+    struct admit_device *d = admit_find(a, &looked->device);
+    INVARIANT(d != NULL);
+    INVARIANT(looked->older.boot.boot != 0);
+    d->older = looked->older;
 }
 
 void admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out)
@@ -392,6 +392,7 @@ void admit_step(struct admit *a, const struct admit_event *ev, struct admit_effe
     switch (ev->kind) {
     case ADMIT_SAW_RECORD: step_record(a, &ev->record, out); return;
     case ADMIT_LOADED: admit_load(a, &ev->loaded); return;
+    case ADMIT_LOOKED: step_looked(a, &ev->looked); return;
     case ADMIT_WAIT_REFUSED:
     case ADMIT_WAIT_EXPIRED:
     case ADMIT_SERIES_REFUSED: step_given_up(a, ev, out); return;

@@ -4,18 +4,28 @@
  * tables: what it needs of a device comes in by ADMIT_LOADED, what must be kept goes out as effects
  * and dirty devices.
  *
- *     record --> device known? --no--> ADMIT_LOAD, then the same record again after ADMIT_LOADED
- *                     |
- *        hello     certificate under the issuer, id = topic = gateway's word, signature over the
- * topic, key of ours, exporter of a link at that gateway, boot rules       -> ADMIT_KEEP_HELLO,
- * ADMIT_RELEASE t/STREAM  hello of its boot? MAC, received set, SenML                -> ADMIT_STORE
- *        j/STREAM  the gateway's word alone, JSON                             -> ADMIT_STORE
- *        link      connected, gateway, exporter
+ *     record --> in memory? --no--> ADMIT_LOAD, then the same record again after ADMIT_LOADED
+ *                    |
+ *                enrolled? --no--> a link whose certificate an issuer vouches for enrols it;
+ *                    |             anything else is refused (not-enrolled) and leaves no trace
+ *     hello     certificate under the issuer, id = topic = gateway's word, signature over the
+ * topic, key of ours, exporter of a link at that gateway, boot rules -> ADMIT_KEEP_HELLO,
+ *               ADMIT_RELEASE, ADMIT_KEEP_CERTIFICATE where it is another than before
+ *     t/STREAM  hello of its boot? MAC, received set, SenML                 -> ADMIT_STORE
+ *     j/STREAM  the gateway's word alone, JSON                              -> ADMIT_STORE
+ *     link      connected, gateway, exporter                                -> ADMIT_BEGIN_LINK,
+ *               ADMIT_END_LINK
+ *     started   the links of an earlier process of that gateway are over    -> ADMIT_END_LINKS
+ *
+ * Nothing that a gateway can invent makes a row: the store knows a device from the first link whose
+ * certificate was issued to it.
  *
  * Within one boot the ephemeral key never changes; a boot above all known ones begins at a sequence
  * number that was never applied; a late hello of an older boot must fit between its neighbours. The
- * last ADMIT_BOOTS boots are kept; what is older is stale. An authentic message whose payload
- * cannot be used is refused, but its number counts as received: it came, and cannot be missing.
+ * newest ADMIT_BOOTS boots are in memory; an older one is looked up (ADMIT_LOOK_UP), for messages
+ * may have waited long in the spool of a gateway that was away. What is below all that the store
+ * keeps is stale. An authentic message whose payload cannot be used is refused, but its number
+ * counts as received: it came, and cannot be missing.
  *
  * A device that is in memory is up to date; the store's copy is older by the dirty ones. The role
  * writes all dirty devices in the transaction that holds their points and then says
@@ -36,7 +46,7 @@
 #include "trust/chain.h"
 
 enum {
-    ADMIT_BOOTS = 32,   /* hellos kept of a device: its outbox may hold messages of that many */
+    ADMIT_BOOTS = 8,    /* newest boots of a device in memory; the store keeps many more */
     ADMIT_LINKS = 6,    /* newest connections of a device whose exporter may be named by a hello */
     ADMIT_MAC_KEYS = 2, /* derived keys held of a device */
     ADMIT_INGEST_KEYS = 4, /* our own, newest first */
@@ -59,9 +69,10 @@ enum admit_reason {
     ADMIT_BOOT_REUSED,    /* a clone or a rolled-back flash */
     ADMIT_TOPIC_MISMATCH, /* topic, certificate and connection do not name one device */
     ADMIT_TOO_MANY_SERIES,
-    ADMIT_LINK_MISMATCH /* the hello was made for another connection */
+    ADMIT_LINK_MISMATCH, /* the hello was made for another connection */
+    ADMIT_NOT_ENROLLED   /* no certificate of ours has shown yet that there is such a device */
 };
-enum { ADMIT_REASON_COUNT = ADMIT_LINK_MISMATCH + 1 };
+enum { ADMIT_REASON_COUNT = ADMIT_NOT_ENROLLED + 1 };
 
 const char *admit_reason_name(enum admit_reason reason); /* "bad-mac" ...: docs/architecture.md */
 
@@ -73,6 +84,22 @@ struct admit_boot {
     uint8_t key_id[MESSAGE_KEY_ID_LEN];
 };
 
+/* What the store knows of a boot that is below all in memory. */
+struct admit_older {
+    struct admit_boot boot; /* boot.boot: which was asked for; 0: nothing is looked up */
+    bool is_known;          /* the rest of `boot` is its hello */
+    bool is_stale;          /* not known, and below all that the store keeps */
+    uint64_t above_first;   /* of the next higher boot: it always has one */
+    uint64_t below_first;   /* of the next lower boot; 0: there is none */
+};
+
+/* The certificate a hello was signed with. */
+struct admit_certificate {
+    struct digest key; /* identity_key_digest */
+    uint8_t serial[20];
+    uint8_t serial_len;
+};
+
 struct admit_link {
     uint64_t gateway; /* admit_gateway_of its name */
     uint8_t exporter[DIGEST_LEN];
@@ -81,14 +108,17 @@ struct admit_link {
 struct admit_device {
     struct device_id id;
     bool in_use, is_dirty, was_used; /* was_used: since the hand of the clock went by */
-    uint32_t next_dirty;             /* 1 + index; 0: the last of the list */
-    uint64_t gateway;                /* of the newest link; 0: none */
+    bool is_enrolled;    /* the store has or gets a row; false: only that it has none is known */
+    uint32_t next_dirty; /* 1 + index; 0: the last of the list */
+    uint64_t gateway;    /* of the newest link; 0: none */
     bool connected;
     int64_t linked_ms; /* when `connected` became what it is */
     int64_t seen_ms;
     uint32_t boots_total;
     uint32_t boot_count;
     struct admit_boot boots[ADMIT_BOOTS]; /* highest first */
+    struct admit_older older;             /* the one looked up last */
+    struct digest certificate;            /* key of the newest hello's; zero: none yet */
     uint8_t agent[MESSAGE_AGENT_MAX];
     uint8_t agent_len;
     uint8_t link_count;
@@ -139,10 +169,11 @@ struct admit {
 };
 
 enum admit_event_kind {
-    ADMIT_SAW_RECORD,   /* record */
-    ADMIT_LOADED,       /* loaded: what the store knows of a device, or that it knows nothing */
-    ADMIT_WAIT_REFUSED, /* record: the effect ADMIT_WAIT found no room */
-    ADMIT_WAIT_EXPIRED, /* record: gave its place to a younger one, or its boot has become stale */
+    ADMIT_SAW_RECORD,     /* record */
+    ADMIT_LOADED,         /* loaded: what the store knows of a device, or that it knows nothing */
+    ADMIT_LOOKED,         /* looked: what the store knows of an older boot */
+    ADMIT_WAIT_REFUSED,   /* record: the effect ADMIT_WAIT found no room */
+    ADMIT_WAIT_EXPIRED,   /* record: its boot has become stale */
     ADMIT_SERIES_REFUSED, /* record: the effect ADMIT_STORE would have made too many series */
     ADMIT_COMMITTED       /* all dirty devices are durable */
 };
@@ -156,9 +187,15 @@ struct admit_record {
 struct admit_loaded {
     struct device_id device;
     bool is_known;                  /* false: the rest is not looked at */
-    const struct admit_device *row; /* without received, links, macs; boots included */
+    const struct admit_device *row; /* without received, links, macs; boots included: all there are
+                                       where they are fewer than ADMIT_BOOTS */
     const struct received_report *received;
     struct slice links; /* as admit_links_encode wrote them */
+};
+
+struct admit_looked {
+    struct device_id device;
+    struct admit_older older;
 };
 
 struct admit_event {
@@ -166,6 +203,7 @@ struct admit_event {
     union {
         struct admit_record record;
         struct admit_loaded loaded;
+        struct admit_looked looked;
     };
 };
 
@@ -174,23 +212,29 @@ enum admit_effect_kind {
                  */
     ADMIT_COMMIT_FIRST, /* all room is dirty: commit, say ADMIT_COMMITTED, then give the same record
                            again */
-    ADMIT_STORE,        /* `points` of `device` and `stream` */
-    ADMIT_KEEP_HELLO,   /* boots[0..] of `device` has `hello`: write it */
-    ADMIT_RELEASE,      /* give the records that wait for (device, boot) again, oldest first */
-    ADMIT_EXPIRE,       /* those that wait for boots up to `boot`: ADMIT_WAIT_EXPIRED for each */
-    ADMIT_WAIT,         /* keep the record until the hello of (device, boot) comes */
-    ADMIT_REFUSE,       /* count it by `reason` and keep it as a dead letter */
-    ADMIT_LOSE,         /* keep `loss` as evidence */
-    ADMIT_STOP          /* the machine failed (no memory for a key): commit nothing, end */
+    ADMIT_LOOK_UP, /* read what the store knows of `boot` of `device`, say ADMIT_LOOKED, then give
+                      the same record again */
+    ADMIT_STORE,   /* `points` of `device` and `stream` */
+    ADMIT_KEEP_HELLO, /* `hello` of `device`: write it. Those that wait for boots which the store
+                         keeps no more become ADMIT_WAIT_EXPIRED */
+    ADMIT_KEEP_CERTIFICATE, /* `certificate` was seen in use by `device`, in a hello of `boot` */
+    ADMIT_RELEASE,          /* give the records that wait for (device, boot) again, oldest first */
+    ADMIT_WAIT,             /* keep the record until the hello of (device, boot) comes */
+    ADMIT_BEGIN_LINK,       /* `device` is linked at this gateway */
+    ADMIT_END_LINK,         /* its links at this gateway are over: the reason is in the payload */
+    ADMIT_END_LINKS, /* give BUS_UNLINKED for each device that is connected at this gateway */
+    ADMIT_REFUSE,    /* count it by `reason` and keep it as a dead letter */
+    ADMIT_LOSE,      /* keep `loss` as evidence */
+    ADMIT_STOP       /* the machine failed (no memory for a key): commit nothing, end */
 };
 
 /* What became of a record: exactly one per record that was not sent back to be given again. */
 enum admit_outcome {
-    ADMIT_AGAIN,     /* give it again: after ADMIT_LOAD or ADMIT_COMMIT_FIRST */
+    ADMIT_AGAIN,     /* give it again: after ADMIT_LOAD, ADMIT_COMMIT_FIRST or ADMIT_LOOK_UP */
     ADMIT_APPLIED,   /* its points go to the store */
     ADMIT_DUPLICATE, /* authentic, and applied before */
     ADMIT_GREETED,   /* a hello, new or the same again */
-    ADMIT_NOTED,     /* a link */
+    ADMIT_NOTED,     /* a link, or the start of a gateway */
     ADMIT_WAITING,
     ADMIT_REFUSED
 };
@@ -203,6 +247,7 @@ struct admit_effect {
     uint32_t boot;
     enum admit_reason reason;
     struct admit_boot hello;
+    struct admit_certificate certificate;
     struct received_loss loss;
 };
 

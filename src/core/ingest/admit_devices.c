@@ -48,7 +48,8 @@ struct admit_device *admit_find(struct admit *a, const struct device_id *id)
     INVARIANT(index < a->devices_count);
     struct admit_device *d = &a->devices[index];
     INVARIANT(device_id_equal(&d->id, id));
-    d->was_used = true;
+    d->was_used =
+        d->is_enrolled; /* ids that nobody vouches for take no place from those of devices */
     return d;
 }
 
@@ -101,7 +102,6 @@ struct admit_device *admit_place(struct admit *a, const struct device_id *id)
     memset(d, 0, sizeof *d);
     d->id = *id;
     d->in_use = true;
-    d->was_used = true;
     received_init(&d->received);
     INVARIANT(table_put(&a->table, id->bytes, (uint32_t)(d - a->devices)));
     return d;
@@ -150,6 +150,9 @@ void admit_load(struct admit *a, const struct admit_loaded *loaded)
         return;
     }
     const struct admit_device *row = loaded->row;
+    d->is_enrolled = true;
+    d->was_used = true;
+    d->certificate = row->certificate;
     d->gateway = row->gateway;
     d->connected = row->connected;
     d->linked_ms = row->linked_ms;
@@ -173,6 +176,7 @@ void admit_load(struct admit *a, const struct admit_loaded *loaded)
 
 void admit_mark_dirty(struct admit *a, struct admit_device *d)
 {
+    INVARIANT(d->is_enrolled);
     if (!d->is_dirty) {
         d->is_dirty = true;
         d->next_dirty = a->first_dirty;
@@ -214,19 +218,37 @@ void admit_received_report(const struct admit *a,
 
 /* ---- boots and their keys ---- */
 
-const struct admit_boot *admit_boot_find(const struct admit_device *d, uint32_t boot)
+static struct admit_boot_found find_older(const struct admit_device *d,
+                                          uint32_t boot,
+                                          struct admit_effects *out)
+{
+    if (d->older.boot.boot != boot) {
+        admit_order(out, ADMIT_LOOK_UP)->boot = boot;
+        return (struct admit_boot_found){.state = ADMIT_BOOT_ELSEWHERE};
+    }
+    if (!d->older.is_known) {
+        return (struct admit_boot_found){.state = d->older.is_stale ? ADMIT_BOOT_STALE
+                                                                    : ADMIT_BOOT_UNKNOWN};
+    }
+    return (struct admit_boot_found){
+        .state = ADMIT_BOOT_KNOWN, .boot = &d->older.boot, .end = d->older.above_first};
+}
+
+struct admit_boot_found admit_boot_find(const struct admit_device *d,
+                                        uint32_t boot,
+                                        struct admit_effects *out)
 {
     for (uint32_t i = 0; i < d->boot_count; i++) {
         if (d->boots[i].boot == boot) {
-            return &d->boots[i];
+            return (struct admit_boot_found){.state = ADMIT_BOOT_KNOWN,
+                                             .boot = &d->boots[i],
+                                             .end = i > 0 ? d->boots[i - 1].first : UINT64_MAX};
         }
     }
-    return NULL;
-}
-
-bool admit_boot_is_stale(const struct admit_device *d, uint32_t boot)
-{
-    return d->boot_count == ADMIT_BOOTS && boot < d->boots[ADMIT_BOOTS - 1].boot;
+    if (boot != 0 && d->boot_count == ADMIT_BOOTS && boot < d->boots[ADMIT_BOOTS - 1].boot) {
+        return find_older(d, boot, out);
+    }
+    return (struct admit_boot_found){.state = ADMIT_BOOT_UNKNOWN};
 }
 
 static const struct key_private *ingest_key(const struct admit *a,
@@ -308,6 +330,8 @@ void admit_check(const struct admit *a)
         INVARIANT(index == i);
         INVARIANT(d->boot_count <= ADMIT_BOOTS);
         INVARIANT(d->link_count <= ADMIT_LINKS);
+        INVARIANT(d->is_enrolled || !d->is_dirty);
+        INVARIANT(d->older.boot.boot == 0 || d->boot_count == ADMIT_BOOTS);
         received_check(&d->received, &a->pool);
         for (uint32_t b = 1; b < d->boot_count; b++) {
             INVARIANT(d->boots[b].boot < d->boots[b - 1].boot);

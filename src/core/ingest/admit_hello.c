@@ -1,5 +1,5 @@
 /*
- * Links and hellos: who is connected where, and which key speaks for which boot.
+ * Links and hellos: who there is, who is connected where, and which key speaks for which boot.
  */
 #include "base/invariant.h"
 #include "core/ingest/admit_inside.h"
@@ -12,6 +12,7 @@ void admit_link(struct admit_device *d, uint64_t gateway, struct admit_effects *
     const struct bus_record *record = &out->record;
     bool is_link = record->kind == BUS_LINKED;
     out->outcome = ADMIT_NOTED;
+    (void)admit_order(out, is_link ? ADMIT_BEGIN_LINK : ADMIT_END_LINK);
     if (is_link) {
         uint32_t keep = d->link_count < ADMIT_LINKS ? d->link_count : ADMIT_LINKS - 1;
         memmove(&d->links[1], &d->links[0], keep * sizeof d->links[0]);
@@ -63,11 +64,58 @@ static enum verdict refuse(enum admit_reason *reason, enum admit_reason which)
     return VERDICT_REFUSED;
 }
 
+/* Did an issuer of ours certify that there is this device? */
+static enum verdict is_issued(struct admit *a,
+                              const struct x509 *certs,
+                              size_t count,
+                              const struct chain_policy *policy,
+                              const struct device_id *device,
+                              enum admit_reason *reason)
+{
+    a->chains++;
+    enum chain_result chain = chain_verify(certs, count, &a->config.issuers, policy, NULL);
+    if (chain != CHAIN_OK) {
+        return chain == CHAIN_FAILED
+                   ? VERDICT_MACHINE
+                   : refuse(reason,
+                            chain == CHAIN_BAD_SIGNATURE ? ADMIT_BAD_SIGNATURE : ADMIT_NOT_ALLOWED);
+    }
+    struct device_id named;
+    if (!identity_of_ldevid(&certs[0], a->config.domain, &named, NULL)) {
+        return refuse(reason, ADMIT_NOT_ALLOWED);
+    }
+    return device_id_equal(&named, device) ? VERDICT_TRUE : refuse(reason, ADMIT_TOPIC_MISMATCH);
+}
+
+bool admit_enrols(struct admit *a, struct admit_device *d, struct admit_effects *out)
+{
+    if (d->is_enrolled) {
+        return true;
+    }
+    /* That it was issued is what counts here, not whether it holds at some gateway's time. */
+    const struct chain_policy policy = {
+        .no_time = true, .purposes = X509_EKU_CLIENT_AUTH, .key_usage = X509_DIGITAL_SIGNATURE};
+    const struct bus_record *record = &out->record;
+    struct x509 certificate;
+    enum admit_reason reason = ADMIT_NOT_ENROLLED;
+    enum verdict verdict = VERDICT_REFUSED;
+    if (record->kind == BUS_LINKED && x509_parse(record->payload, &certificate, NULL) == X509_OK) {
+        verdict = is_issued(a, &certificate, 1, &policy, &d->id, &reason);
+    }
+    switch (verdict) {
+    case VERDICT_TRUE: d->is_enrolled = true; return true;
+    case VERDICT_REFUSED: admit_refuse(out, NULL, ADMIT_NOT_ENROLLED); return false;
+    case VERDICT_MACHINE: (void)admit_order(out, ADMIT_STOP); return false;
+    }
+    UNREACHABLE();
+}
+
 /* Is the chain one of ours, for this device, and was the hello signed by it over this topic? */
 static enum verdict verify(struct admit *a,
                            const struct admit_device *d,
                            const struct bus_record *record,
                            const struct hello *hello,
+                           struct admit_certificate *certificate,
                            enum admit_reason *reason)
 {
     struct x509 certs[COSE_CHAIN_MAX];
@@ -79,22 +127,16 @@ static enum verdict verify(struct admit *a,
     const struct chain_policy policy = {.at_ms = record->received_ms,
                                         .purposes = X509_EKU_CLIENT_AUTH,
                                         .key_usage = X509_DIGITAL_SIGNATURE};
-    a->chains++;
-    enum chain_result chain =
-        chain_verify(certs, hello->chain_count, &a->config.issuers, &policy, NULL);
-    if (chain != CHAIN_OK) {
-        return chain == CHAIN_FAILED
-                   ? VERDICT_MACHINE
-                   : refuse(reason,
-                            chain == CHAIN_BAD_SIGNATURE ? ADMIT_BAD_SIGNATURE : ADMIT_NOT_ALLOWED);
+    enum verdict issued = is_issued(a, certs, hello->chain_count, &policy, &d->id, reason);
+    if (issued != VERDICT_TRUE) {
+        return issued;
     }
-    struct device_id named;
-    if (!identity_of_ldevid(&certs[0], a->config.domain, &named, NULL)) {
-        return refuse(reason, ADMIT_NOT_ALLOWED);
+    *certificate = (struct admit_certificate){.key = identity_key_digest(certs[0].spki)};
+    if (certs[0].serial.len > sizeof certificate->serial) {
+        return refuse(reason, ADMIT_NOT_ALLOWED); /* RFC 5280 4.1.2.2 */
     }
-    if (!device_id_equal(&named, &d->id)) {
-        return refuse(reason, ADMIT_TOPIC_MISMATCH);
-    }
+    memcpy(certificate->serial, certs[0].serial.at, certs[0].serial.len);
+    certificate->serial_len = (uint8_t)certs[0].serial.len;
     struct key_public key;
     enum key_result result =
         key_public_from_bytes((enum key_kind)certs[0].key_kind, certs[0].public_key, &key);
@@ -129,28 +171,56 @@ static bool boot_fits(const struct admit_device *d, const struct hello_claims *c
     return above_older && claims->first <= d->boots[i - 1].first;
 }
 
+static struct admit_boot boot_of(const struct bus_record *record, const struct hello_claims *claims)
+{
+    struct admit_boot boot = {
+        .boot = claims->boot, .first = claims->first, .received_ms = record->received_ms};
+    memcpy(boot.ephemeral, claims->ephemeral, sizeof boot.ephemeral);
+    memcpy(boot.key_id, claims->ingest_key_id, sizeof boot.key_id);
+    return boot;
+}
+
+static void order_hello(struct admit_device *d,
+                        const struct admit_boot *boot,
+                        struct admit_effects *out)
+{
+    d->boots_total++;
+    admit_order(out, ADMIT_KEEP_HELLO)->hello = *boot;
+    admit_order(out, ADMIT_RELEASE)->boot = boot->boot;
+    out->outcome = ADMIT_GREETED;
+}
+
 static void keep_boot(struct admit_device *d,
-                      const struct bus_record *record,
-                      const struct hello_claims *claims,
+                      const struct admit_boot *boot,
                       uint32_t at,
                       struct admit_effects *out)
 {
-    uint32_t dropped = d->boot_count == ADMIT_BOOTS ? d->boots[ADMIT_BOOTS - 1].boot : 0;
     uint32_t keep = d->boot_count < ADMIT_BOOTS ? d->boot_count : ADMIT_BOOTS - 1;
     INVARIANT(at <= keep);
     memmove(&d->boots[at + 1], &d->boots[at], (keep - at) * sizeof d->boots[0]);
-    struct admit_boot *boot = &d->boots[at];
-    *boot = (struct admit_boot){
-        .boot = claims->boot, .first = claims->first, .received_ms = record->received_ms};
-    memcpy(boot->ephemeral, claims->ephemeral, sizeof boot->ephemeral);
-    memcpy(boot->key_id, claims->ingest_key_id, sizeof boot->key_id);
+    d->boots[at] = *boot;
     d->boot_count = keep + 1;
-    d->boots_total++;
-    admit_order(out, ADMIT_KEEP_HELLO)->hello = *boot;
-    if (dropped != 0) {
-        admit_order(out, ADMIT_EXPIRE)->boot = dropped;
+    d->older = (struct admit_older){0}; /* its neighbours may be others now */
+    order_hello(d, boot, out);
+}
+
+/* A hello of a boot below those in memory: what was looked up says whether it fits. */
+static void accept_older(struct admit_device *d,
+                         const struct bus_record *record,
+                         const struct hello_claims *claims,
+                         struct admit_effects *out)
+{
+    struct admit_older *older = &d->older;
+    INVARIANT(older->boot.boot == claims->boot && !older->is_known);
+    if (older->is_stale) {
+        admit_refuse(out, d, ADMIT_STALE_BOOT);
+    } else if (claims->first < older->below_first || claims->first > older->above_first) {
+        admit_refuse(out, d, ADMIT_BOOT_REUSED);
+    } else {
+        older->boot = boot_of(record, claims);
+        older->is_known = true;
+        order_hello(d, &older->boot, out);
     }
-    admit_order(out, ADMIT_RELEASE)->boot = claims->boot;
 }
 
 /* The rules of boots, for a hello that is authentic. */
@@ -158,10 +228,11 @@ static void accept(struct admit *a,
                    struct admit_device *d,
                    const struct bus_record *record,
                    const struct hello_claims *claims,
+                   const struct admit_boot_found *found,
                    struct admit_effects *out)
 {
-    const struct admit_boot *known = admit_boot_find(d, claims->boot);
-    if (known != NULL) {
+    if (found->state == ADMIT_BOOT_KNOWN) {
+        const struct admit_boot *known = found->boot;
         bool is_same = known->first == claims->first
                        && memcmp(known->ephemeral, claims->ephemeral, sizeof known->ephemeral) == 0;
         if (!is_same) {
@@ -172,8 +243,8 @@ static void accept(struct admit *a,
         return;
     }
     uint32_t at = 0;
-    if (admit_boot_is_stale(d, claims->boot)) {
-        admit_refuse(out, d, ADMIT_STALE_BOOT);
+    if (claims->boot == d->older.boot.boot) {
+        accept_older(d, record, claims, out);
         return;
     }
     if (!boot_fits(d, claims, &at)) {
@@ -193,8 +264,23 @@ static void accept(struct admit *a,
         d->agent_len = (uint8_t)claims->agent.len;
         memcpy(d->agent, claims->agent.at, claims->agent.len);
     }
-    keep_boot(d, record, claims, at, out);
-    out->outcome = ADMIT_GREETED;
+    const struct admit_boot boot = boot_of(record, claims);
+    keep_boot(d, &boot, at, out);
+}
+
+/* Every generation of its key is told once, in the order in which they came into use. */
+static void note_certificate(struct admit_device *d,
+                             const struct admit_certificate *certificate,
+                             uint32_t boot,
+                             struct admit_effects *out)
+{
+    if (memcmp(&d->certificate, &certificate->key, sizeof d->certificate) == 0) {
+        return;
+    }
+    d->certificate = certificate->key;
+    struct admit_effect *effect = admit_order(out, ADMIT_KEEP_CERTIFICATE);
+    effect->certificate = *certificate;
+    effect->boot = boot;
 }
 
 void admit_hello(struct admit *a,
@@ -205,13 +291,18 @@ void admit_hello(struct admit *a,
     const struct bus_record *record = &out->record;
     struct hello hello;
     enum admit_reason reason = ADMIT_MALFORMED;
+    struct admit_certificate certificate;
     struct key_public ephemeral;
     if (hello_decode(record->payload, &hello, NULL) != MESSAGE_OK
         || hello.claims.agent.len > MESSAGE_AGENT_MAX || hello.claims.boot == 0) {
         admit_refuse(out, d, ADMIT_MALFORMED);
         return;
     }
-    switch (verify(a, d, record, &hello, &reason)) {
+    const struct admit_boot_found found = admit_boot_find(d, hello.claims.boot, out);
+    if (found.state == ADMIT_BOOT_ELSEWHERE) {
+        return;
+    }
+    switch (verify(a, d, record, &hello, &certificate, &reason)) {
     case VERDICT_TRUE: out->is_authentic = true; break;
     case VERDICT_REFUSED: admit_refuse(out, d, reason); return;
     case VERDICT_MACHINE: (void)admit_order(out, ADMIT_STOP); return;
@@ -231,5 +322,8 @@ void admit_hello(struct admit *a,
         admit_refuse(out, d, ADMIT_MALFORMED);
         return;
     }
-    accept(a, d, record, &hello.claims, out);
+    accept(a, d, record, &hello.claims, &found, out);
+    if (out->outcome == ADMIT_GREETED) {
+        note_certificate(d, &certificate, hello.claims.boot, out);
+    }
 }

@@ -34,10 +34,26 @@ void admit_hello(struct admit *a,
                  struct admit_effects *out);
 void admit_link(struct admit_device *d, uint64_t gateway, struct admit_effects *out);
 
-const struct admit_boot *admit_boot_find(const struct admit_device *d, uint32_t boot);
+/* Does the link's certificate say that an issuer of ours made this device known? Otherwise the
+ * record is refused, or the machine failed. */
+MUST_USE bool admit_enrols(struct admit *a, struct admit_device *d, struct admit_effects *out);
 
-/* Older than every boot that is kept, where no more can be. */
-bool admit_boot_is_stale(const struct admit_device *d, uint32_t boot);
+enum admit_boot_state {
+    ADMIT_BOOT_KNOWN,
+    ADMIT_BOOT_UNKNOWN,
+    ADMIT_BOOT_STALE,
+    ADMIT_BOOT_ELSEWHERE /* in the store, if anywhere: ADMIT_LOOK_UP was ordered */
+};
+
+/* A boot of a device, and the numbers it may issue: [boot->first, end). */
+struct admit_boot_found {
+    enum admit_boot_state state;
+    const struct admit_boot *boot; /* KNOWN */
+    uint64_t end;                  /* KNOWN; UINT64_MAX: the newest boot */
+};
+struct admit_boot_found admit_boot_find(const struct admit_device *d,
+                                        uint32_t boot,
+                                        struct admit_effects *out);
 
 /* The MAC key of one of the device's boots. NULL: `result` says why (UNKNOWN_KEY, or the machine).
  */

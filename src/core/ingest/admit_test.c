@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEVICES = 4, SLOTS = 16, SPILLS = 2 };
+enum { DEVICES = 4, SLOTS = 16, SPILLS = 2, HELLOS = 100 };
 
 /* The core with its memory, and a store that is a few arrays. */
 struct bench {
@@ -22,6 +22,9 @@ struct bench {
     struct admit_effects fx;
     uint8_t record_bytes[CRAFT_RECORD_MAX];
     struct writer record;
+    struct admit_boot hellos[HELLOS]; /* the store's, of one device, in the order of arrival */
+    size_t hellos_count;
+    bool hellos_are_full; /* no more could be kept */
 };
 static struct bench b;
 static const uint64_t gw_1 = 11;
@@ -73,17 +76,54 @@ static enum admit_outcome step(enum admit_event_kind kind, uint64_t gateway)
     ev.record.bytes = writer_slice(&b.record);
     admit_step(&b.core, &ev, &b.fx);
     admit_check(&b.core);
+    for (uint32_t i = 0; i < b.fx.count; i++) {
+        if (b.fx.list[i].kind == ADMIT_KEEP_HELLO && b.hellos_count < HELLOS) {
+            b.hellos[b.hellos_count++] = b.fx.list[i].hello;
+        }
+    }
     return b.fx.outcome;
+}
+
+/* What the store says of a boot. */
+static void look_up(uint32_t boot)
+{
+    struct admit_event ev = {.kind = ADMIT_LOOKED};
+    struct admit_older *older = &ev.looked.older;
+    uint32_t above = UINT32_MAX;
+    uint32_t below = 0;
+    ev.looked.device = b.fx.device;
+    older->above_first = UINT64_MAX;
+    for (size_t i = 0; i < b.hellos_count; i++) {
+        const struct admit_boot *hello = &b.hellos[i];
+        if (hello->boot == boot) {
+            older->boot = *hello;
+            older->is_known = true;
+        } else if (hello->boot > boot && hello->boot < above) {
+            above = hello->boot;
+            older->above_first = hello->first;
+        } else if (hello->boot < boot && hello->boot > below) {
+            below = hello->boot;
+            older->below_first = hello->first;
+        }
+    }
+    older->boot.boot = boot;
+    older->is_stale = !older->is_known && below == 0 && b.hellos_are_full;
+    admit_step(&b.core, &ev, &b.fx);
 }
 
 /* The record in b.record; a device that the core does not hold is one that no store knows. */
 static enum admit_outcome feed(uint64_t gateway)
 {
     enum admit_outcome outcome = step(ADMIT_SAW_RECORD, gateway);
-    if (outcome == ADMIT_AGAIN && b.fx.count == 1 && b.fx.list[0].kind == ADMIT_LOAD) {
-        struct admit_event ev = {.kind = ADMIT_LOADED};
-        ev.loaded.device = b.fx.device;
-        admit_step(&b.core, &ev, &b.fx);
+    for (unsigned turn = 0; turn < 2 && outcome == ADMIT_AGAIN && b.fx.count == 1; turn++) {
+        const struct admit_effect order = b.fx.list[0];
+        if (order.kind == ADMIT_LOAD) {
+            struct admit_event ev = {.kind = ADMIT_LOADED};
+            ev.loaded.device = b.fx.device;
+            admit_step(&b.core, &ev, &b.fx);
+        } else if (order.kind == ADMIT_LOOK_UP) {
+            look_up(order.boot);
+        }
         outcome = step(ADMIT_SAW_RECORD, gateway);
     }
     writer_reset(&b.record);
@@ -237,8 +277,11 @@ TEST("a hello is refused unless certificate, signature, topic, connection and ke
     struct writer topic = writer_over(topic_bytes, sizeof topic_bytes);
     struct writer payload = writer_over(payload_bytes, sizeof payload_bytes);
     craft_topic(&d->id, TOPIC_HELLO, "", &topic);
-    CHECK(refused(greet(d), ADMIT_LINK_MISMATCH)); /* no link is known */
+    CHECK(refused(greet(d), ADMIT_NOT_ENROLLED)); /* no link is known */
     (void)link_up(d, 1);
+    struct craft_device elsewhere = *d;
+    elsewhere.exporter[0] ^= 1;
+    CHECK(refused(greet(&elsewhere), ADMIT_LINK_MISMATCH)); /* none with that exporter */
     struct hello_claims claims = craft_claims(&b.site, d);
     claims.exporter_digest[5] ^= 1;
     CHECK(refused(greet_with(d, &claims), ADMIT_LINK_MISMATCH));
@@ -298,7 +341,7 @@ TEST("within a boot the key never changes, and a boot that goes back in numbers 
     CHECK(tell(d, 1) == ADMIT_APPLIED);
     (void)link_up(d, 2);
     CHECK(greet(d) == ADMIT_GREETED
-          && b.fx.count == 0); /* the same boot again: nothing new to keep */
+          && b.fx.count == 0); /* the same boot and certificate again: nothing new to keep */
     struct craft_device twin = *d;
     REQUIRE(craft_boot(&b.site, &twin, 1, 1));
     CHECK(refused(greet(&twin), ADMIT_BOOT_REUSED));
@@ -317,30 +360,147 @@ TEST("within a boot the key never changes, and a boot that goes back in numbers 
     end();
 }
 
-TEST("the last ADMIT_BOOTS boots are kept: older ones are stale, in hello and in message")
+TEST("boots below those in memory are looked up: a spool that was away for forty boots loses "
+     "nothing")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    static struct craft_device life[41]; /* by boot */
+    (void)link_up(d, 1);
+    for (uint32_t boot = 1; boot <= 40; boot++) {
+        REQUIRE(craft_boot(&b.site, d, boot, boot * 1000ull));
+        life[boot] = *d;
+        if (boot != 20) { /* its hello is in the spool that is away */
+            CHECK(greet(d) == ADMIT_GREETED);
+            CHECK(tell(d, boot * 1000ull) == ADMIT_APPLIED);
+        }
+    }
+    CHECK(tell(&life[3], 3001) == ADMIT_APPLIED); /* late, its hello long out of memory */
+    CHECK(tell(&life[3], 3001) == ADMIT_DUPLICATE);
+    CHECK(tell(&life[20], 20001) == ADMIT_WAITING && b.fx.list[0].boot == 20);
+    CHECK(greet(&life[20]) == ADMIT_GREETED && ordered(ADMIT_RELEASE));
+    CHECK(greet(&life[20]) == ADMIT_GREETED && b.fx.count == 0);
+    CHECK(tell(&life[20], 20001) == ADMIT_APPLIED);
+    CHECK(refused(tell(&life[20], 21500), ADMIT_BOOT_REUSED)); /* a number of the boot after */
+    struct craft_device twin = life[7]; /* another key under a boot that only the store remembers */
+    REQUIRE(craft_boot(&b.site, &twin, 7, 7000));
+    CHECK(refused(greet(&twin), ADMIT_BOOT_REUSED));
+    end();
+}
+
+TEST("what is below all boots that the store keeps is stale, and a hello must fit its neighbours")
 {
     REQUIRE(begin(DEVICES));
     struct craft_device *d = &b.devices[0];
     struct craft_device old = *d;
-    REQUIRE(craft_boot(&b.site, &old, 1, 1));
     (void)link_up(d, 1);
     memcpy(old.exporter, d->exporter, sizeof old.exporter);
-    CHECK(greet(&old) == ADMIT_GREETED);
-    for (uint32_t boot = 2; boot <= ADMIT_BOOTS + 1; boot++) {
+    for (uint32_t boot = 2; boot <= ADMIT_BOOTS + 4; boot++) {
         REQUIRE(craft_boot(&b.site, d, boot * 2, boot * 1000ull));
         CHECK(greet(d) == ADMIT_GREETED);
-        CHECK(ordered(ADMIT_EXPIRE) == (boot == ADMIT_BOOTS + 1));
-        CHECK(tell(d, boot * 1000ull) == ADMIT_APPLIED);
     }
+    REQUIRE(craft_boot(&b.site, &old, 1, 1));
+    CHECK(tell(&old, 1) == ADMIT_WAITING);
+    b.hellos_are_full = true;
+    b.memory[0].older = (struct admit_older){0}; /* as after another boot was looked up */
     CHECK(refused(tell(&old, 1), ADMIT_STALE_BOOT));
     CHECK(refused(greet(&old), ADMIT_STALE_BOOT));
-    REQUIRE(craft_boot(&b.site, &old, 7, 3500)); /* between boots 6 and 8: its hello came late */
-    CHECK(tell(&old, 3500) == ADMIT_WAITING && b.fx.list[0].boot == 7);
-    CHECK(greet(&old) == ADMIT_GREETED && ordered(ADMIT_RELEASE));
-    CHECK(tell(&old, 3500) == ADMIT_APPLIED);
-    REQUIRE(
-        craft_boot(&b.site, &old, 9, 9500)); /* between 8 and 10, but numbers beyond those of 10 */
+    REQUIRE(craft_boot(&b.site, &old, 7, 4500)); /* between boots 6 and 8, numbers of boot 8 */
     CHECK(refused(greet(&old), ADMIT_BOOT_REUSED));
+    REQUIRE(craft_boot(&b.site, &old, 7, 2500)); /* numbers of boot 4 */
+    CHECK(refused(greet(&old), ADMIT_BOOT_REUSED));
+    REQUIRE(craft_boot(&b.site, &old, 7, 3500));
+    CHECK(greet(&old) == ADMIT_GREETED);
+    CHECK(tell(&old, 3500) == ADMIT_APPLIED);
+    /* the same in memory, between 22 and 24 */
+    REQUIRE(craft_boot(&b.site, &old, 23, 12500));
+    CHECK(refused(greet(&old), ADMIT_BOOT_REUSED));
+    REQUIRE(craft_boot(&b.site, &old, 23, 11500));
+    CHECK(greet(&old) == ADMIT_GREETED);
+    end();
+}
+
+TEST("nothing that a gateway invents leaves a trace of a device that was never enrolled")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    struct craft_device *other = &b.devices[1];
+    struct craft_site stranger;
+    struct craft_device forged;
+    REQUIRE(craft_site_make(&stranger));
+    REQUIRE(craft_device_make(&stranger, 0, &forged)); /* the same id, of another authority */
+    craft_linked(&stranger, &forged, 1, &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+    struct craft_device borrowed = *d; /* a true certificate, for another id */
+    memcpy(borrowed.der, other->der, other->der_len);
+    borrowed.der_len = other->der_len;
+    craft_linked(&b.site, &borrowed, 1, &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+    borrowed.der_len = 0;
+    craft_linked(&b.site, &borrowed, 1, &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+    craft_json(&b.site, d, "line", "{\"t\": 1}", &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+    CHECK(refused(greet(d), ADMIT_NOT_ENROLLED));
+    CHECK(refused(tell(d, 1), ADMIT_NOT_ENROLLED));
+    craft_unlinked(&b.site, d, &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+    CHECK(admit_dirty_next(&b.core, NULL) == NULL);
+    CHECK(link_up(d, 1) == ADMIT_NOTED && ordered(ADMIT_BEGIN_LINK));
+    CHECK(admit_dirty_next(&b.core, NULL) != NULL);
+    craft_device_forget(&forged);
+    craft_site_forget(&stranger);
+    end();
+}
+
+TEST("invented ids do not push devices out of memory")
+{
+    REQUIRE(begin(2));
+    struct craft_device *d = &b.devices[0];
+    CHECK(link_up(d, 1) == ADMIT_NOTED);
+    CHECK(greet(d) == ADMIT_GREETED);
+    struct admit_event ev = {.kind = ADMIT_COMMITTED};
+    admit_step(&b.core, &ev, &b.fx);
+    for (uint32_t i = 1; i < 40; i++) {
+        struct craft_device invented = b.devices[1];
+        memcpy(invented.id.bytes, &i, sizeof i);
+        craft_json(&b.site, &invented, "line", "{\"t\": 1}", &b.record);
+        CHECK(refused(feed(gw_1), ADMIT_NOT_ENROLLED));
+        craft_json(&b.site, d, "line", "{\"t\": 1}", &b.record);
+        CHECK(step(ADMIT_SAW_RECORD, gw_1) == ADMIT_APPLIED); /* no ADMIT_LOAD */
+        writer_reset(&b.record);
+        admit_step(&b.core, &ev, &b.fx);
+    }
+    end();
+}
+
+TEST("each certificate that signs a hello is told once, whatever boot it is of")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    (void)link_up(d, 1);
+    CHECK(greet(d) == ADMIT_GREETED && ordered(ADMIT_KEEP_CERTIFICATE));
+    CHECK(greet(d) == ADMIT_GREETED && !ordered(ADMIT_KEEP_CERTIFICATE));
+    REQUIRE(craft_renew(&b.site, d));
+    (void)link_up(d, 2);
+    CHECK(!ordered(ADMIT_KEEP_CERTIFICATE)); /* a link is the gateway's word alone */
+    CHECK(greet(d) == ADMIT_GREETED && ordered(ADMIT_KEEP_CERTIFICATE));
+    struct x509 certificate;
+    REQUIRE(x509_parse(slice_of(d->der, d->der_len), &certificate, NULL) == X509_OK);
+    struct digest key = hash_of(certificate.spki);
+    const struct admit_effect *told = &b.fx.list[b.fx.count - 1];
+    CHECK(memcmp(&told->certificate.key, &key, sizeof key) == 0 && told->boot == 1);
+    CHECK(slice_equal(slice_of(told->certificate.serial, told->certificate.serial_len),
+                      certificate.serial));
+    end();
+}
+
+TEST("a gateway that starts ends the links of its earlier process, and no device's but its own")
+{
+    REQUIRE(begin(DEVICES));
+    craft_started(&b.site, &b.record);
+    CHECK(feed(gw_1) == ADMIT_NOTED && b.fx.count == 1 && ordered(ADMIT_END_LINKS));
+    CHECK_U64(b.core.table.count, 0);
     end();
 }
 
@@ -348,11 +508,13 @@ TEST("a message without its hello waits, and becomes a dead letter where there i
 {
     REQUIRE(begin(DEVICES));
     struct craft_device *d = &b.devices[0];
+    (void)link_up(d, 1);
     CHECK(tell(d, 1) == ADMIT_WAITING && ordered(ADMIT_WAIT));
     struct craft_value value = {"t", 5, 1};
     craft_telemetry(&b.site, d, 2, "env", &value, 1, &b.record);
     CHECK(refused(step(ADMIT_WAIT_REFUSED, gw_1), ADMIT_NO_HELLO));
     CHECK_U64(b.memory[0].dead_letters, 1);
+    CHECK(refused(step(ADMIT_WAIT_EXPIRED, gw_1), ADMIT_STALE_BOOT));
     CHECK_U64(b.memory[0].received.next, 1);
     end();
 }
@@ -381,6 +543,7 @@ TEST("plain JSON is stored on the gateway's word, with its clock where the paylo
 {
     REQUIRE(begin(DEVICES));
     struct craft_device *d = &b.devices[0];
+    (void)link_up(d, 1);
     craft_json(&b.site, d, "line", "{\"temperature\": 21.5, \"door\": \"open\", \"on\": true}",
                &b.record);
     CHECK(feed(gw_1) == ADMIT_APPLIED);

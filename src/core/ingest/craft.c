@@ -72,23 +72,17 @@ void craft_site_forget(struct craft_site *site)
     *site = (struct craft_site){0};
 }
 
-bool craft_device_make(const struct craft_site *site, uint32_t number, struct craft_device *out)
+/* A key, and the site's certificate over it for this id. */
+static bool issue(const struct craft_site *site, struct slice serial, struct craft_device *out)
 {
     uint8_t name_bytes[64];
-    uint8_t serial[16];
     uint8_t uri_bytes[IDENTITY_URI_MAX];
-    struct writer serial_w = writer_over(serial, sizeof serial);
     struct writer name = writer_over(name_bytes, sizeof name_bytes);
     struct writer uri = writer_over(uri_bytes, sizeof uri_bytes);
-    *out = (struct craft_device){0};
-    write_text(&serial_w, "dev-");
-    write_decimal(&serial_w, number);
-    struct digest digest = hash_of(writer_slice(&serial_w));
-    memcpy(out->id.bytes, digest.bytes, sizeof out->id.bytes);
     if (key_make(KEY_P256, &out->key) != KEY_OK) {
         return false;
     }
-    x509_subject_write(&name, &(struct x509_subject){.serial_number = writer_slice(&serial_w)});
+    x509_subject_write(&name, &(struct x509_subject){.serial_number = serial});
     identity_write_uri(&uri, slice_text(domain), &out->id);
     struct key_public public = key_public_of(out->key);
     struct x509_spec spec = {.issuer = site->issuer_certificate.subject,
@@ -100,6 +94,24 @@ bool craft_device_make(const struct craft_site *site, uint32_t number, struct cr
                              .ext_key_usage = X509_EKU_CLIENT_AUTH,
                              .uri = writer_slice(&uri)};
     return certify(site->issuer, &spec, out->der, &out->der_len);
+}
+
+bool craft_device_make(const struct craft_site *site, uint32_t number, struct craft_device *out)
+{
+    uint8_t serial[16];
+    struct writer serial_w = writer_over(serial, sizeof serial);
+    *out = (struct craft_device){0};
+    write_text(&serial_w, "dev-");
+    write_decimal(&serial_w, number);
+    struct digest digest = hash_of(writer_slice(&serial_w));
+    memcpy(out->id.bytes, digest.bytes, sizeof out->id.bytes);
+    return issue(site, writer_slice(&serial_w), out);
+}
+
+bool craft_renew(const struct craft_site *site, struct craft_device *d)
+{
+    key_free(d->key);
+    return issue(site, slice_text("renewed"), d);
 }
 
 void craft_device_forget(struct craft_device *d)
@@ -147,12 +159,23 @@ void craft_linked(const struct craft_site *site,
                   uint32_t link,
                   struct writer *w)
 {
-    struct bus_record record = {
-        .kind = BUS_LINKED, .device = d->id, .received_ms = site->now_ms, .quality = TIME_SYNCED};
+    struct bus_record record = {.kind = BUS_LINKED,
+                                .device = d->id,
+                                .received_ms = site->now_ms,
+                                .quality = TIME_SYNCED,
+                                .payload = slice_of(d->der, d->der_len)};
     memset(d->exporter, 0, sizeof d->exporter);
     memcpy(d->exporter, &link, sizeof link);
     memcpy(record.exporter_digest, d->exporter, sizeof d->exporter);
     put_record(&record, w);
+}
+
+void craft_started(const struct craft_site *site, struct writer *w)
+{
+    put_record(&(struct bus_record){.kind = BUS_STARTED,
+                                    .received_ms = site->now_ms,
+                                    .quality = TIME_SYNCED},
+               w);
 }
 
 void craft_unlinked(const struct craft_site *site, const struct craft_device *d, struct writer *w)

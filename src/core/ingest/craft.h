@@ -57,11 +57,15 @@ MUST_USE bool craft_boot(const struct craft_site *site,
                          uint32_t boot,
                          uint64_t first);
 
+/* Another certificate for the same id, over a key of its own: the next generation. */
+MUST_USE bool craft_renew(const struct craft_site *site, struct craft_device *d);
+
 /* Each writes one encoded bus record. `link`: any number, it makes the exporter. */
 void craft_linked(const struct craft_site *site,
                   struct craft_device *d,
                   uint32_t link,
                   struct writer *w);
+void craft_started(const struct craft_site *site, struct writer *w);
 void craft_unlinked(const struct craft_site *site, const struct craft_device *d, struct writer *w);
 void craft_hello(const struct craft_site *site, const struct craft_device *d, struct writer *w);
 void craft_telemetry(const struct craft_site *site,

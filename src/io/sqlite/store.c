@@ -143,6 +143,7 @@ static void fill_limits(struct store_limits *l)
     l->waiting_max = l->waiting_max != 0 ? l->waiting_max : 4096;
     l->dead_letters_max = l->dead_letters_max != 0 ? l->dead_letters_max : 10000;
     l->dead_letter_bytes_max = l->dead_letter_bytes_max != 0 ? l->dead_letter_bytes_max : 4096;
+    l->hellos_per_device_max = l->hellos_per_device_max != 0 ? l->hellos_per_device_max : 4096;
     l->lost_ranges_max = l->lost_ranges_max != 0 ? l->lost_ranges_max : 10000;
 }
 
@@ -197,12 +198,12 @@ static enum store_result lock_writer(struct store *st, const char *path)
     return STORE_OK;
 }
 
-static enum store_result make_schema(struct store *st)
+static enum store_result write_schema(struct store *st, const char *sql)
 {
     char version[64];
     (void)snprintf(version, sizeof version, "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
     enum store_result result = execute(st, "BEGIN IMMEDIATE");
-    result = result == STORE_OK ? execute(st, store_schema) : result;
+    result = result == STORE_OK ? execute(st, sql) : result;
     result = result == STORE_OK ? execute(st, version) : result;
     return result == STORE_OK ? execute(st, "COMMIT") : result;
 }
@@ -211,8 +212,14 @@ static enum store_result check_version(struct store *st)
 {
     int64_t version = 0;
     enum store_result result = pragma_number(st, "PRAGMA user_version", &version);
+    if (result == STORE_OK && version < STORE_SCHEMA_VERSION && !st->is_writer) {
+        return STORE_NOT_FOUND; /* the writer makes it, or brings it up to date */
+    }
     if (result == STORE_OK && version == 0) {
-        return st->is_writer ? make_schema(st) : STORE_NOT_FOUND;
+        return write_schema(st, store_schema);
+    }
+    if (result == STORE_OK && version == 1) {
+        return write_schema(st, store_migration_2);
     }
     if (result == STORE_OK && version != STORE_SCHEMA_VERSION) {
         (void)snprintf(st->why, sizeof st->why, "the store has layout %lld, this program knows %d",
@@ -239,6 +246,38 @@ static enum store_result read_counts(struct store *st)
     return result == STORE_NOT_FOUND ? store_damaged(st, "meta") : result;
 }
 
+static enum store_result read_arrivals(struct store *st)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_DATED_GET);
+    enum store_result result = store_row(st, s);
+    if (result == STORE_OK) {
+        st->dated_ms = sqlite3_column_int64(s, 0);
+        (void)sqlite3_reset(s);
+    }
+    if (result == STORE_OK || result == STORE_NOT_FOUND) { /* only a store of layout 1 has it */
+        s = store_statement(st, SQL_ARRIVED_MAX);
+        result = store_row(st, s);
+    }
+    if (result == STORE_OK) {
+        st->arrived_ms = sqlite3_column_int64(s, 0);
+        (void)sqlite3_reset(s);
+    }
+    return result;
+}
+
+enum store_result store_arrives(struct store *st, int64_t now_ms)
+{
+    INVARIANT(st->in_transaction);
+    st->arrived_ms = now_ms > st->arrived_ms ? now_ms : st->arrived_ms;
+    if (st->dated_ms != 0 || st->arrived_ms == 0) {
+        return STORE_OK;
+    }
+    st->dated_ms = st->arrived_ms;
+    sqlite3_stmt *s = store_statement(st, SQL_DATED_PUT);
+    (void)sqlite3_bind_int64(s, 1, st->dated_ms);
+    return store_run(st, s);
+}
+
 static enum store_result set_up(struct store *st, const char *path)
 {
     int flags = st->is_writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
@@ -261,7 +300,8 @@ static enum store_result set_up(struct store *st, const char *path)
         result = execute(st, "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY");
     }
     result = result == STORE_OK ? check_version(st) : result;
-    return result == STORE_OK ? read_counts(st) : result;
+    result = result == STORE_OK ? read_counts(st) : result;
+    return result == STORE_OK ? read_arrivals(st) : result;
 }
 
 static bool exists(struct port *port, const char *path)
@@ -372,6 +412,7 @@ void store_rollback(struct store *st)
         (void)store_run(st, store_statement(st, SQL_ROLLBACK));
     }
     (void)read_counts(st);
+    (void)read_arrivals(st);
 }
 
 enum store_result store_change(struct store *st, uint64_t *change)

@@ -170,6 +170,7 @@ static enum store_result close_block(struct store *st, int64_t series, struct he
         (void)sqlite3_bind_double(s, 8, sum.total); /* NULL where it is NaN: inf - inf */
     }
     bind_bytes(s, 9, st->block, w.len);
+    (void)sqlite3_bind_int64(s, 10, st->arrived_ms);
     int64_t span = store_time_minus(to, from);
     head->span_ms = span > head->span_ms ? span : head->span_ms;
     head->closed_to_ms = !head->has_chunks || to > head->closed_to_ms ? to : head->closed_to_ms;
@@ -329,11 +330,12 @@ enum store_result store_retain(struct store *st,
     INVARIANT(st->in_transaction);
     enum store_result result = STORE_OK;
     size_t count = 0;
+    bool takes_undated = st->dated_ms != 0 && st->dated_ms < before_ms;
     st->chunk_id = 0;
     while (count < chunks_max) {
         sqlite3_stmt *s = store_statement(st, SQL_CHUNK_OLD);
-        (void)sqlite3_bind_int64(s, 1, before_ms);
-        (void)sqlite3_bind_int64(s, 2, 1);
+        (void)sqlite3_bind_int64(s, 1, takes_undated ? 0 : 1);
+        (void)sqlite3_bind_int64(s, 2, before_ms);
         result = store_row(st, s);
         if (result != STORE_OK) {
             break;

@@ -11,7 +11,7 @@
 
 #include <sqlite3.h>
 
-enum { STORE_SCHEMA_VERSION = 1 };
+enum { STORE_SCHEMA_VERSION = 2 };
 
 enum store_statement {
     SQL_BEGIN_WRITE,
@@ -30,6 +30,9 @@ enum store_statement {
     SQL_SERIES_BY_NAMES,
     SQL_HEAD_GET,
     SQL_HEAD_PUT,
+    SQL_DATED_GET,
+    SQL_DATED_PUT,
+    SQL_ARRIVED_MAX,
     SQL_CHUNK_ADD,
     SQL_CHUNK_RANGE,
     SQL_CHUNK_AT,
@@ -41,8 +44,19 @@ enum store_statement {
     SQL_DEVICE_PUT,
     SQL_DEVICES_SINCE,
     SQL_HELLO_PUT,
+    SQL_HELLO_SURPLUS,
     SQL_HELLO_TRIM,
     SQL_HELLO_LIST,
+    SQL_HELLO_ABOVE,
+    SQL_HELLO_COUNT,
+    SQL_CERTIFICATE_ADD,
+    SQL_CERTIFICATE_TRIM,
+    SQL_CERTIFICATE_LIST,
+    SQL_LINK_ADD,
+    SQL_LINK_END,
+    SQL_LINK_TRIM,
+    SQL_LINK_LIST,
+    SQL_LINKED_LIST,
     SQL_WAITING_COUNT,
     SQL_WAITING_COUNT_ALL,
     SQL_WAITING_ADD,
@@ -73,8 +87,10 @@ struct store {
     struct store_limits limits;
     bool is_writer;
     bool in_transaction;
-    uint64_t change;  /* newest number given out; written back by store_commit */
-    uint64_t waiting; /* rows of the table */
+    uint64_t change;    /* newest number given out; written back by store_commit */
+    uint64_t waiting;   /* rows of the table */
+    int64_t arrived_ms; /* of what is appended now; never goes back */
+    int64_t dated_ms; /* when chunks of layout 1 count as arrived; 0: there are none, or not yet */
     sqlite3_stmt *statements[SQL_STATEMENT_COUNT];
     char why[240];
     /* A chunk decoded for the last look at closed points. */
@@ -86,6 +102,7 @@ struct store {
 
 extern const char *const store_sql[SQL_STATEMENT_COUNT];
 extern const char *const store_schema;
+extern const char *const store_migration_2;
 
 /* The statement, reset and without bindings; NULL where it cannot be prepared (store_why says why).
  */

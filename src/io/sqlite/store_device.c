@@ -1,5 +1,5 @@
 /*
- * Devices, their hellos, and messages that wait for a hello.
+ * Devices, and messages that wait for a hello.
  */
 #include "base/invariant.h"
 #include "io/sqlite/store_db.h"
@@ -22,6 +22,10 @@ static enum store_result read_device(struct store *st, sqlite3_stmt *s, struct s
     out->links_len = links.len;
     if (links.len > 0) {
         memcpy(out->links, links.at, links.len);
+    }
+    struct slice certificate = column_slice(s, 19);
+    if (certificate.len != 0 && !column_bytes(s, 19, out->certificate.bytes, DIGEST_LEN)) {
+        return store_damaged(st, "the certificate of a device");
     }
     out->change = (uint64_t)sqlite3_column_int64(s, 1);
     column_text(s, 2, out->gateway, sizeof out->gateway);
@@ -76,6 +80,32 @@ enum store_result store_devices_since(
     return result == STORE_NOT_FOUND ? STORE_OK : result;
 }
 
+enum store_result store_devices_connected(struct store *st,
+                                          const char *gateway,
+                                          int64_t after,
+                                          struct store_connected *out,
+                                          size_t cap,
+                                          size_t *count)
+{
+    sqlite3_stmt *s = store_statement(st, SQL_LINKED_LIST);
+    (void)sqlite3_bind_int64(s, 1, after);
+    bind_text(s, 2, gateway);
+    (void)sqlite3_bind_int64(s, 3, (sqlite3_int64)cap);
+    *count = 0;
+    enum store_result result = store_row(st, s);
+    while (result == STORE_OK && *count < cap) {
+        out[*count].row = sqlite3_column_int64(s, 0);
+        if (!column_bytes(s, 1, out[*count].device.bytes, sizeof out[*count].device.bytes)) {
+            result = store_damaged(st, "the row of a device");
+        } else {
+            (*count)++;
+            result = store_row(st, s);
+        }
+    }
+    (void)sqlite3_reset(s);
+    return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
 enum store_result store_device_put(struct store *st, const struct store_device *row)
 {
     uint8_t received[RECEIVED_REPORT_MAX];
@@ -106,58 +136,8 @@ enum store_result store_device_put(struct store *st, const struct store_device *
     (void)sqlite3_bind_int64(s, 17, (sqlite3_int64)row->link_mismatches);
     bind_bytes(s, 18, received, w.len);
     bind_bytes(s, 19, row->links, row->links_len);
+    bind_bytes(s, 20, row->certificate.bytes, sizeof row->certificate.bytes);
     return store_run(st, s);
-}
-
-/* ---- hellos ---- */
-
-enum store_result store_hellos(struct store *st,
-                               const struct device_id *device,
-                               struct store_hello out[STORE_HELLOS_PER_DEVICE],
-                               size_t *count)
-{
-    sqlite3_stmt *s = store_statement(st, SQL_HELLO_LIST);
-    bind_device(s, 1, device);
-    (void)sqlite3_bind_int(s, 2, STORE_HELLOS_PER_DEVICE);
-    *count = 0;
-    enum store_result result = store_row(st, s);
-    while (result == STORE_OK && *count < STORE_HELLOS_PER_DEVICE) {
-        struct store_hello *hello = &out[*count];
-        *hello = (struct store_hello){.boot = (uint32_t)sqlite3_column_int64(s, 0),
-                                      .first = (uint64_t)sqlite3_column_int64(s, 1),
-                                      .received_ms = sqlite3_column_int64(s, 4)};
-        if (!column_bytes(s, 2, hello->ephemeral, sizeof hello->ephemeral)
-            || !column_bytes(s, 3, hello->key_id, sizeof hello->key_id)) {
-            result = store_damaged(st, "a hello");
-        } else {
-            (*count)++;
-            result = store_row(st, s);
-        }
-    }
-    (void)sqlite3_reset(s);
-    return result == STORE_NOT_FOUND ? STORE_OK : result;
-}
-
-enum store_result store_hello_put(struct store *st,
-                                  const struct device_id *device,
-                                  const struct store_hello *hello)
-{
-    INVARIANT(st->in_transaction);
-    sqlite3_stmt *s = store_statement(st, SQL_HELLO_PUT);
-    bind_device(s, 1, device);
-    (void)sqlite3_bind_int64(s, 2, hello->boot);
-    (void)sqlite3_bind_int64(s, 3, (sqlite3_int64)hello->first);
-    bind_bytes(s, 4, hello->ephemeral, sizeof hello->ephemeral);
-    bind_bytes(s, 5, hello->key_id, sizeof hello->key_id);
-    (void)sqlite3_bind_int64(s, 6, hello->received_ms);
-    enum store_result result = store_run(st, s);
-    if (result == STORE_OK) {
-        s = store_statement(st, SQL_HELLO_TRIM);
-        bind_device(s, 1, device);
-        (void)sqlite3_bind_int(s, 2, STORE_HELLOS_PER_DEVICE);
-        result = store_run(st, s);
-    }
-    return result;
 }
 
 /* ---- waiting ---- */

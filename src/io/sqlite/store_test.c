@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -427,23 +428,122 @@ TEST("devices are found by what changed since, even where one transaction change
     store_close(st);
 }
 
-TEST("the eight highest boots of a device are kept")
+TEST("the highest boots of a device are kept, listed in pages and found with their neighbours")
+{
+    const struct store_limits limits = {.hellos_per_device_max = 8};
+    struct store *st = open_writer(&limits);
+    REQUIRE(st != NULL);
+    struct store_hello hellos[5];
+    struct store_hello_around around;
+    size_t count = 0;
+    uint32_t expired = 0;
+    uint64_t change;
+    REQUIRE(store_begin(st) == STORE_OK);
+    for (uint32_t boot = 24; boot > 0; boot -= 2) {
+        struct store_hello hello = {
+            .boot = boot, .first = boot * 1000ull, .ephemeral = {4, (uint8_t)boot}};
+        CHECK(store_hello_put(st, &press, &hello, &expired) == STORE_OK);
+        CHECK_U64(expired, boot > 8 ? 0 : boot);
+    }
+    CHECK(store_commit(st, &change) == STORE_OK);
+    CHECK(store_hellos(st, &press, UINT32_MAX, hellos, 5, &count) == STORE_OK && count == 5);
+    CHECK(hellos[0].boot == 24 && hellos[4].boot == 16 && hellos[4].ephemeral[1] == 16);
+    CHECK(store_hellos(st, &press, 15, hellos, 5, &count) == STORE_OK && count == 3);
+    CHECK(hellos[0].boot == 14 && hellos[2].boot == 10);
+    CHECK(store_hellos(st, &valve, UINT32_MAX, hellos, 5, &count) == STORE_OK && count == 0);
+    CHECK(store_hello_around(st, &press, 12, &around) == STORE_OK);
+    CHECK(around.is_known && around.hello.ephemeral[1] == 12 && !around.is_stale);
+    CHECK(around.above_first == 14000 && around.below_first == 10000);
+    CHECK(store_hello_around(st, &press, 13, &around) == STORE_OK);
+    CHECK(!around.is_known && !around.is_stale);
+    CHECK(around.above_first == 14000 && around.below_first == 12000);
+    CHECK(store_hello_around(st, &press, 9, &around) == STORE_OK);
+    CHECK(!around.is_known && around.is_stale && around.above_first == 10000);
+    CHECK(store_hello_around(st, &press, 24, &around) == STORE_OK);
+    CHECK(around.is_known && around.above_first == UINT64_MAX);
+    store_close(st);
+}
+
+TEST("each certificate of a device is kept once, with the first time that it was seen")
 {
     struct store *st = open_writer(NULL);
     REQUIRE(st != NULL);
-    struct store_hello hellos[STORE_HELLOS_PER_DEVICE];
+    struct store_certificate list[STORE_CERTIFICATES_PER_DEVICE];
     size_t count = 0;
     uint64_t change;
     REQUIRE(store_begin(st) == STORE_OK);
-    for (uint32_t boot = 12; boot > 0; boot--) {
-        struct store_hello hello = {
-            .boot = boot, .first = boot * 1000ull, .ephemeral = {4, (uint8_t)boot}};
-        CHECK(store_hello_put(st, &press, &hello) == STORE_OK);
+    for (uint8_t i = 0; i < 40; i++) {
+        struct store_certificate seen = {.key = {{i % 20}},
+                                         .serial = {0x41, i % 20},
+                                         .serial_len = 16,
+                                         .seen_ms = 100 + i,
+                                         .boot = i};
+        CHECK(store_certificate_seen(st, &press, &seen) == STORE_OK);
+        CHECK(store_certificate_seen(st, &press, &seen) == STORE_OK);
+        if (i == 7) {
+            CHECK(store_certificates(st, &press, list, &count) == STORE_OK && count == 8);
+            CHECK(list[0].seen_ms == 107 && list[7].seen_ms == 100 && list[7].boot == 0);
+            CHECK(list[3].key.bytes[0] == 4 && list[3].serial[1] == 4 && list[3].serial_len == 16);
+        }
     }
     CHECK(store_commit(st, &change) == STORE_OK);
-    CHECK(store_hellos(st, &press, hellos, &count) == STORE_OK && count == STORE_HELLOS_PER_DEVICE);
-    CHECK(hellos[0].boot == 12 && hellos[7].boot == 5 && hellos[7].ephemeral[1] == 5);
-    CHECK(store_hellos(st, &valve, hellos, &count) == STORE_OK && count == 0);
+    CHECK(store_certificates(st, &press, list, &count) == STORE_OK);
+    CHECK_U64(count, STORE_CERTIFICATES_PER_DEVICE);
+    CHECK(store_certificates(st, &valve, list, &count) == STORE_OK && count == 0);
+    store_close(st);
+}
+
+TEST("links are kept with gateway, times and how they ended, the newest sixty-four")
+{
+    struct store *st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    struct store_link links[70];
+    size_t count = 0;
+    uint64_t change;
+    REQUIRE(store_begin(st) == STORE_OK);
+    CHECK(store_link_begin(st, &press, "gw-1", 10) == STORE_OK);
+    CHECK(store_link_begin(st, &press, "gw-2", 20) == STORE_OK);
+    CHECK(store_link_end(st, &press, "gw-2", 30, "keep alive") == STORE_OK);
+    CHECK(store_link_end(st, &valve, "gw-1", 30, "not this device") == STORE_OK);
+    CHECK(store_links(st, &press, 0, links, 70, &count) == STORE_OK && count == 2);
+    CHECK(strcmp(links[0].gateway, "gw-2") == 0);
+    CHECK(strcmp(links[0].why, "keep alive") == 0);
+    CHECK(links[0].has_ended && links[0].from_ms == 20 && links[0].to_ms == 30);
+    CHECK(!links[1].has_ended && links[1].from_ms == 10 && links[1].why[0] == '\0');
+    CHECK(store_link_begin(st, &press, "gw-1", 40) == STORE_OK);
+    CHECK(store_links(st, &press, links[0].id, links, 70, &count) == STORE_OK && count == 1);
+    CHECK(links[0].has_ended && links[0].to_ms == 40);
+    CHECK(strcmp(links[0].why, "replaced by a newer link") == 0);
+    for (int64_t i = 0; i < 100; i++) {
+        CHECK(store_link_begin(st, &press, "gw-1", 100 + i) == STORE_OK);
+    }
+    CHECK(store_commit(st, &change) == STORE_OK);
+    CHECK(store_links(st, &press, 0, links, 70, &count) == STORE_OK);
+    CHECK_U64(count, STORE_LINKS_PER_DEVICE);
+    CHECK(links[0].from_ms == 199 && !links[0].has_ended && links[63].from_ms == 136);
+    store_close(st);
+}
+
+TEST("the devices connected at a gateway are found in pages")
+{
+    struct store *st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    struct store_connected page[3];
+    size_t count = 0;
+    uint64_t change;
+    REQUIRE(store_begin(st) == STORE_OK);
+    for (uint8_t i = 0; i < 10; i++) {
+        struct store_device row = {
+            .device = {{i}}, .connected = i % 2 == 0, .received = {.next = 1}};
+        (void)snprintf(row.gateway, sizeof row.gateway, "%s", i < 8 ? "gw-1" : "gw-2");
+        CHECK(store_device_put(st, &row) == STORE_OK);
+    }
+    CHECK(store_commit(st, &change) == STORE_OK);
+    CHECK(store_devices_connected(st, "gw-1", 0, page, 3, &count) == STORE_OK && count == 3);
+    CHECK(page[0].device.bytes[0] == 0 && page[2].device.bytes[0] == 4);
+    CHECK(store_devices_connected(st, "gw-1", page[2].row, page, 3, &count) == STORE_OK);
+    CHECK(count == 1 && page[0].device.bytes[0] == 6);
+    CHECK(store_devices_connected(st, "gw-3", 0, page, 3, &count) == STORE_OK && count == 0);
     store_close(st);
 }
 
@@ -531,31 +631,108 @@ TEST("dead letters, lost ranges, sources and counters are kept, listed newest fi
     store_close(st);
 }
 
-TEST("retention takes whole chunks that are old, and the totals follow")
+/* 2,000 points of 2020, in four portions that arrive at 1000, 2000, ... */
+static int64_t append_portions(struct store *st)
 {
-    struct store *st = open_writer(NULL);
-    REQUIRE(st != NULL);
     int64_t series = make_series(st, &press, "t");
+    size_t repeated;
+    uint64_t change;
     model_count = 0;
     for (int64_t t = 0; t < 2000; t++) {
         model_add(device_point(t, (double)t));
     }
-    size_t repeated;
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(store_begin(st) == STORE_OK);
+        CHECK(store_arrives(st, (int64_t)(i + 1) * 1000) == STORE_OK);
+        CHECK(store_append(st, series, model + i * 500, 500, &repeated) == STORE_OK);
+        CHECK(store_commit(st, &change) == STORE_OK);
+    }
+    return series;
+}
+
+TEST("retention goes by the arrival of a chunk's last point, not by the times of its points")
+{
+    struct store *st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    int64_t series = append_portions(st); /* chunks of 512 that arrived at 2000, 3000 and 4000 */
     size_t deleted;
     uint64_t change;
     struct store_series row;
-    REQUIRE(append(st, series, model, model_count, &repeated));
     REQUIRE(store_begin(st) == STORE_OK);
-    CHECK(store_retain(st, 1023, 1, &deleted) == STORE_OK && deleted == 1);
-    CHECK(store_retain(st, 1023, 9, &deleted) == STORE_OK
-          && deleted == 0); /* its last point is 1023 */
-    CHECK(store_retain(st, 1024, 9, &deleted) == STORE_OK && deleted == 1);
+    CHECK(store_retain(st, 2000, 9, &deleted) == STORE_OK && deleted == 0);
+    CHECK(store_retain(st, 3001, 1, &deleted) == STORE_OK && deleted == 1);
+    CHECK(store_retain(st, 3001, 9, &deleted) == STORE_OK && deleted == 1);
     CHECK(store_commit(st, &change) == STORE_OK);
     CHECK(store_series_get(st, series, &row) == STORE_OK);
     CHECK(row.count == 976 && row.first_ms == 1024 && row.last_ms == 1999);
     memmove(model, model + 1024, 976 * sizeof model[0]);
     model_count = 976;
     CHECK(range_agrees(st, series, 0, 5000, 100));
+    store_close(st);
+}
+
+TEST("a clock that goes back lets nothing arrive earlier than what came before it")
+{
+    struct store *st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    (void)append_portions(st);
+    store_close(st);
+    st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    int64_t other = make_series(st, &valve, "t");
+    size_t repeated;
+    size_t deleted;
+    uint64_t change;
+    REQUIRE(store_begin(st) == STORE_OK);
+    CHECK(store_arrives(st, 5) == STORE_OK);
+    CHECK(store_append(st, other, model, 600, &repeated) == STORE_OK);
+    CHECK(store_retain(st, 4000, 9, &deleted) == STORE_OK && deleted == 2);
+    CHECK(store_retain(st, 4001, 9, &deleted) == STORE_OK && deleted == 2);
+    CHECK(store_commit(st, &change) == STORE_OK);
+    store_close(st);
+}
+
+/* The layout before arrivals, certificates and links were kept. */
+static const char to_layout_1[] =
+    "BEGIN; DROP INDEX chunk_arrived; ALTER TABLE chunk DROP COLUMN arrived_ms;"
+    "CREATE INDEX chunk_age ON chunk(to_ms); ALTER TABLE device DROP COLUMN certificate;"
+    "DROP TABLE certificate; DROP TABLE link; PRAGMA user_version = 1; COMMIT";
+
+TEST("a store of layout 1 is brought up to date, its points count as arrived then")
+{
+    struct store *st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    struct store_device row = {.device = press, .received = {.next = 7}};
+    struct port_why why;
+    uint64_t change;
+    size_t deleted;
+    int64_t series = append_portions(st);
+    REQUIRE(store_begin(st) == STORE_OK);
+    CHECK(store_device_put(st, &row) == STORE_OK);
+    CHECK(store_commit(st, &change) == STORE_OK);
+    store_close(st);
+    sqlite3 *db = NULL;
+    REQUIRE(sqlite3_open(store_path(), &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, to_layout_1, NULL, NULL, NULL) == SQLITE_OK);
+    (void)sqlite3_close(db);
+    CHECK(store_open_reading(test_port(), store_path(), &st, &why) == STORE_NOT_FOUND);
+    for (int i = 0; i < 2; i++) { /* the second time finds it done */
+        st = open_writer(NULL);
+        REQUIRE(st != NULL);
+        CHECK(range_agrees(st, series, 0, 5000, 100));
+        CHECK(store_device_get(st, &press, &row) == STORE_OK && row.received.next == 7);
+        REQUIRE(store_begin(st) == STORE_OK);
+        CHECK(store_arrives(st, 90000 + i) == STORE_OK);
+        CHECK(store_link_begin(st, &press, "gw-1", 1) == STORE_OK);
+        CHECK(store_retain(st, 90000, 9, &deleted) == STORE_OK && deleted == 0);
+        CHECK(store_commit(st, &change) == STORE_OK);
+        store_close(st);
+    }
+    st = open_writer(NULL);
+    REQUIRE(st != NULL);
+    REQUIRE(store_begin(st) == STORE_OK);
+    CHECK(store_retain(st, 90001, 9, &deleted) == STORE_OK && deleted == 3);
+    CHECK(store_commit(st, &change) == STORE_OK);
     store_close(st);
 }
 
