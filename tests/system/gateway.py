@@ -146,6 +146,11 @@ def spool(d):
     return rows
 
 
+def plain(text):
+    """The bytes that spool_tool printed."""
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m.group(1), 16)]), text.encode())
+
+
 def payloads(d):
     return [r["payload"] for r in spool(d) if r["kind"] == "published"]
 
@@ -294,7 +299,7 @@ def test_stock_clients(d):
     check("RC:135" in out, out)
     check(g.stop() == 0)
     check(payloads(d) == ['{"v":5}', '{"v":311}'], payloads(d))
-    check({r["device"] for r in spool(d)} == {device_id("alpha")})
+    check({r["device"] for r in spool(d) if r["kind"] != "started"} == {device_id("alpha")})
 
 
 def test_stock_subscriber(d):
@@ -346,9 +351,26 @@ def test_link_records(d):
     g.wait_metric('holdfast_gateway_session_ends_total{cause="lost"}', 1)
     check(g.stop() == 0)
     rows = spool(d)
-    check([r["kind"] for r in rows] == ["linked", "published", "unlinked"], rows)
-    check(rows[0]["digest"] == hashlib.sha256(material).hexdigest(), "another exporter")
-    check(rows[2]["payload"] == "lost")
+    check([r["kind"] for r in rows] == ["started", "linked", "published", "unlinked"], rows)
+    check(rows[1]["digest"] == hashlib.sha256(material).hexdigest(), "another exporter")
+    certificate = subprocess.run(["openssl", "x509", "-in", f"{d}/alpha.pem", "-outform", "der"], check=True,
+                                 capture_output=True).stdout
+    check(plain(rows[1]["payload"]) == certificate, "another certificate")
+    check(rows[3]["payload"] == "lost")
+
+
+def test_start_record(d):
+    """each process of a gateway says in the journal that it began, before every link: its devices' earlier links are over"""
+    g = Gateway(d)
+    first = Client(g)
+    check(first.connect()[1] == 0)
+    g.process.kill()
+    g.process.wait()
+    g = Gateway(d)
+    second = Client(g)
+    check(second.connect()[1] == 0)
+    check(g.stop() == 0)
+    check([r["kind"] for r in spool(d)] == ["started", "linked", "started", "linked", "unlinked"], spool(d))
 
 
 def test_order_of_system_calls(d):
@@ -590,7 +612,7 @@ def test_before_connect(d):
     slow.send(connect_packet()[:7])
     check(slow.receive() is None, "half a CONNECT is waited for without end")
     check(g.stop() == 0)
-    check(spool(d) == [])
+    check([r["kind"] for r in spool(d)] == ["started"])
 
 
 def test_session_limits(d):

@@ -186,7 +186,20 @@ def other_name(platform, good):
     stream = good[0].topic.rpartition(b"/")[2]
     topic = b"hf/1/hf1:" + other.hex().encode() + b"/t/" + stream
     bad = [record.with_(topic=topic) for record in good[:20]] + [record.with_(device=other) for record in good[:20]]
-    refused_as(platform, "under another name", bad, {"topic-mismatch": len(bad)})
+    refused_as(platform, "under another name", bad, {"topic-mismatch": 20, "not-enrolled": 20})
+
+
+def invented(platform, links):
+    """Devices that do not exist: links of theirs with a true certificate of another, with any bytes, and plain JSON."""
+    bad = []
+    for i in range(50):
+        device = b"invented" + i.to_bytes(8, "big")
+        topic = b"hf/1/hf1:" + device.hex().encode() + b"/j/line"
+        bad += [links[0].with_(device=device), links[0].with_(device=device, payload=bytes(range(200))),
+                links[0].with_(device=device, payload=b""), links[0].with_(kind=PUBLISHED, device=device, topic=topic, payload=b'{"pressure": 3}', rest=b"")]
+    before = platform.sql("SELECT device FROM device ORDER BY device")
+    refused_as(platform, "invented devices", bad, {"not-enrolled": len(bad)})
+    need(platform.sql("SELECT device FROM device ORDER BY device") == before, "a row was made for an invented device")
 
 
 def malformed(platform, good):
@@ -236,6 +249,7 @@ def main():
             script.run("reordered copies are duplicates and change nothing", reordered, platform, good)
             script.run("forged messages are refused as bad-mac and change nothing", forged, platform, good)
             script.run("messages under another name are refused and change nothing", other_name, platform, good)
+            script.run("records of invented devices are refused and make no row", invented, platform, [r for r in all_records if r.kind == LINKED])
             script.run("malformed messages are refused and change nothing", malformed, platform, good)
             script.run("hellos with another signature are refused and change nothing", hellos, platform, hello)
             script.run("the device itself goes on after all that", still_open, platform, rows)

@@ -32,7 +32,7 @@ static void print_hex(const uint8_t *at, size_t len)
 
 static bool print_record(struct slice bytes, bus_position next)
 {
-    static const char *const kinds[] = {"", "published", "linked", "unlinked"};
+    static const char *const kinds[] = {"", "published", "linked", "unlinked", "started"};
     struct bus_record record;
     if (bus_record_decode(bytes, &record) != BUS_RECORD_OK) {
         return false;
