@@ -106,6 +106,9 @@ uint64_t port_now_us(const struct port *port);
 /* Milliseconds since 1970 and how good they are. Evidence, never authority. */
 int64_t port_wall_ms(const struct port *port, enum time_quality *quality);
 
+/* The user this process acts as, in the terms of port_peer.local_uid. */
+uint32_t port_own_uid(const struct port *port);
+
 /* Bytes nobody can guess. Stops the process where the machine has none. */
 void port_entropy(struct port *port, void *at, size_t len);
 

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     EXIT_KEYS = 9,
@@ -167,7 +166,7 @@ static void on_accepted(struct keeper *k, const struct port_event *ev)
 {
     struct port_peer peer;
     port_conn_peer(ev->conn, &peer);
-    if (peer.local_uid != (uint32_t)geteuid()) {
+    if (peer.local_uid != port_own_uid(k->port)) {
         k->counts.strangers++;
         port_abort(ev->conn);
     }

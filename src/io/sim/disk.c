@@ -166,6 +166,31 @@ void disk_names_put(struct names *names, const char *path, struct sim_inode *ino
     names->list[names->count++] = (struct name){.path = copy_text(path), .inode = inode};
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && path[len] == '/';
+}
+
+/* What lies in a folder goes with it. */
+static void names_move_below(struct names *names, const char *from, const char *to)
+{
+    size_t from_len = strlen(from);
+    size_t to_len = strlen(to);
+    for (size_t i = 0; i < names->count; i++) {
+        char *path = names->list[i].path;
+        if (is_below(path, from)) {
+            char moved[SIM_PATH_MAX];
+            size_t rest = strlen(path) - from_len;
+            INVARIANT(to_len + rest < sizeof moved);
+            memcpy(moved, to, to_len);
+            memcpy(moved + to_len, path + from_len, rest + 1);
+            free(path);
+            names->list[i].path = copy_text(moved);
+        }
+    }
+}
+
 void disk_names_apply(struct names *names, const struct name_op *op)
 {
     const struct name *found = names_find(names, op->path);
@@ -174,6 +199,9 @@ void disk_names_apply(struct names *names, const struct name_op *op)
     case NAME_REMOVE: disk_names_remove(names, op->path); break;
     case NAME_MOVE:
         if (found != NULL) {
+            if (found->inode == NULL) {
+                names_move_below(names, op->path, op->to);
+            }
             disk_names_put(names, op->to, found->inode);
             disk_names_remove(names, op->path);
         }
@@ -446,6 +474,18 @@ void sim_disk_sync_failed(struct sim_disk *disk, struct sim_inode *inode, uint64
 
 /* ---- names for the port ---- */
 
+/* May the folder be moved? Not onto another, and not before all within it is durable: what a cut
+ * leaves of it is the same then wherever it is. */
+static bool folder_can_move(const struct sim_disk *disk, const char *from, const char *to)
+{
+    for (size_t i = 0; i < disk->ops_count; i++) {
+        if (is_below(disk->ops[i].path, from)) {
+            return false;
+        }
+    }
+    return names_find(&disk->now, to) == NULL;
+}
+
 enum port_result sim_disk_rename(struct sim_disk *disk, const char *from, const char *to)
 {
     char clean_from[SIM_PATH_MAX];
@@ -459,7 +499,8 @@ enum port_result sim_disk_rename(struct sim_disk *disk, const char *from, const 
         return PORT_NOT_FOUND;
     }
     disk_folder_of(clean_from, folder);
-    if (found->inode == NULL || !disk_is_in_folder(clean_to, folder)) {
+    if (!disk_is_in_folder(clean_to, folder)
+        || (found->inode == NULL && !folder_can_move(disk, clean_from, clean_to))) {
         return PORT_BAD;
     }
     if (strcmp(clean_from, clean_to) != 0) {

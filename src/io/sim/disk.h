@@ -6,7 +6,8 @@
  * writes in limbo: a later sync does not save them.
  *
  * Knows nothing of ports, time or chance: whoever cuts says what survives. Paths are taken as they
- * are written, but for doubled and trailing slashes. A rename stays within its folder.
+ * are written, but for doubled and trailing slashes. A rename stays within its folder; a folder is
+ * moved only once all within it is durable, and onto no other.
  */
 #ifndef IO_SIM_DISK_H
 #define IO_SIM_DISK_H

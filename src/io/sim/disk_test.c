@@ -263,3 +263,30 @@ TEST("opening, locking, listing and watching are as on a real disk")
     CHECK(port_unlink(port, "/x/f") == PORT_OK && port_unlink(port, "/x/f") == PORT_NOT_FOUND);
     sim_close(world);
 }
+
+TEST("a folder moves with all that is in it, at once, and durably with its parent's sync")
+{
+    struct outcomes o = {.text = {"-", "kept"}};
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct role role = {0};
+        struct sim_world *world = sim_open(seed);
+        struct port *port = sim_start(world, "m", on_event, &role);
+        CHECK(port_dir_make(port, "/new/in") == PORT_OK);
+        CHECK(port_rename(port, "/new", "/old") == PORT_BAD); /* what is in it is not durable */
+        CHECK(port_dir_sync(port, "/new") == PORT_OK && port_dir_sync(port, "/") == PORT_OK);
+        CHECK(port_file_replace(port, "/new/in/a", slice_text("kept")) == PORT_OK);
+        CHECK(port_rename(port, "/new", "/old") == PORT_OK);
+        CHECK(strcmp(text_of(world, "/old/in/a"), "kept") == 0);
+        CHECK(strcmp(text_of(world, "/new/in/a"), "-") == 0);
+        if (seed % 2 == 0) {
+            CHECK(port_dir_sync(port, "/") == PORT_OK);
+        }
+        sim_power_cut(world, "m");
+        bool is_new = strcmp(text_of(world, "/old/in/a"), "kept") == 0;
+        bool is_old = strcmp(text_of(world, "/new/in/a"), "kept") == 0;
+        CHECK(is_new != is_old && (is_new || seed % 2 != 0));
+        count_outcome(&o, text_of(world, "/old/in/a"));
+        sim_close(world);
+    }
+    CHECK(o.count[0] > 0 && o.count[1] > 50 && o.others == 0);
+}

@@ -71,6 +71,7 @@ bool sim_run_while_not(struct sim_world *world,
                        void *context,
                        uint64_t ms);
 uint64_t sim_now_ms(const struct sim_world *world);
+bool sim_is_in_event(const struct sim_world *world); /* a process has the word */
 
 /* Every event told so far: time, process, kind, contents. */
 uint64_t sim_hash(const struct sim_world *world);

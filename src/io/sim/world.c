@@ -227,6 +227,11 @@ uint64_t sim_now_ms(const struct sim_world *world)
     return world->now_us / 1000;
 }
 
+bool sim_is_in_event(const struct sim_world *world)
+{
+    return world->running != NULL;
+}
+
 uint64_t sim_hash(const struct sim_world *world)
 {
     return world->hash;
