@@ -178,13 +178,15 @@ MUST_USE enum registry_result registry_device_rename(struct registry *r,
 
 /*
  * A certificate was signed: keeps it as the device's newest generation (certificate.generation is
- * set), moves the device to `to`, and makes the device first where `create` is not NULL. Of the
- * older certificates the newest that was seen in use (or, where none was, the newest) becomes
- * PREVIOUS, the others SUPERSEDED.
+ * set), moves the device from `from` to `to`, and makes the device first where `create` is not
+ * NULL. Of the older certificates the newest that was seen in use (or, where none was, the newest)
+ * becomes PREVIOUS, the others SUPERSEDED. REGISTRY_TAKEN where the key has a certificate;
+ * REGISTRY_STALE where the device has left `from` since the caller decided.
  */
 MUST_USE enum registry_result registry_certificate_issue(struct registry *r,
                                                          struct registry_device *create,
                                                          struct registry_certificate *certificate,
+                                                         enum identity_state from,
                                                          enum identity_state to,
                                                          const struct registry_note *note);
 

@@ -87,6 +87,7 @@ void control_bundle_issue(struct control_devices *s,
     }
     size_t len = actor.len < sizeof p->actor ? actor.len : sizeof p->actor - 1;
     memcpy(p->actor, actor.at, len);
+    p->by_hardware = true;
     p->answered = answered;
     p->context = context;
 }

@@ -33,7 +33,8 @@ struct devices_pending {
     void *context;
     uint64_t began_us;
     bool is_new_device;
-    struct registry_device device;
+    bool by_hardware;              /* asked for with the hardware's identity, or by an operator */
+    struct registry_device device; /* its state: the one that `to` was decided from */
     struct registry_certificate certificate;
     enum identity_state to;
     char actor[80];

@@ -316,6 +316,9 @@ TEST("a certificate is renewed with itself, with its own names and a new key onl
     /* A key whose time is over does not come back, and the hardware's identity always may. */
     CHECK(curl("d1/idevid", first, POST("l1")) == 403 && is_answer("answer", "HF-3218"));
     REQUIRE(shell(NEW_KEY("l5") CSR("l5")));
+    /* It asked by its certificate since: to ask is to use it, and what is active stays so. */
+    CHECK(shell("python3 -c \"import sqlite3; c=sqlite3.connect('data/registry.db'); "
+                "assert c.execute('select state from devices').fetchall()==[(3,)]\""));
     CHECK(curl("d1/idevid", first, POST("l5")) == 200);
     stop_all();
 }

@@ -296,7 +296,27 @@ static enum registry_result make_durable(struct control_devices *s, struct devic
         .detail = writer_slice(&d),
     };
     return registry_certificate_issue(s->options.registry, p->is_new_device ? &p->device : NULL,
-                                      &p->certificate, p->to, &note);
+                                      &p->certificate, p->device.state, p->to, &note);
+}
+
+/* The device moved while its certificate was signed: renewing shows its old one in use, or somebody
+ * else's request was faster. False where it may have none any more. */
+static bool decide_anew(struct control_devices *s, struct devices_pending *p)
+{
+    return registry_device_by_id(s->options.registry, &p->certificate.device, &p->device)
+               == REGISTRY_OK
+           && identity_after_issue(p->device.state, p->by_hardware, &p->to);
+}
+
+static void answer_moved(struct control_devices *s, struct devices_pending *p)
+{
+    struct http_call *call = p->answered == NULL ? http_call_find(s->server, p->call) : NULL;
+    if (p->answered != NULL) {
+        bundle_done(s, p, BUNDLE_TAKEN, "the device is not in a state that may enrol");
+    } else if (call != NULL) {
+        devices_answer_refusal(s, call, ENROL_NOT_IN_THIS_STATE);
+        note_refusal(s, &p->certificate.device, ENROL_NOT_IN_THIS_STATE, call->peer.address);
+    }
 }
 
 /* A hardware serial that is another device's name gets the first digits of the id behind it. */
@@ -332,12 +352,15 @@ static void finish(struct control_devices *s, struct devices_pending *p, struct 
     if (result == REGISTRY_TAKEN && find_other_name(s, p)) {
         result = make_durable(s, p);
     }
+    if (result == REGISTRY_STALE && decide_anew(s, p)) {
+        result = make_durable(s, p);
+    }
     switch (result) {
     case REGISTRY_OK: answer_issued(s, p); break;
     case REGISTRY_TAKEN: answer_taken(s, p); break;
     case REGISTRY_FULL: answer_unavailable(s, p); break;
+    case REGISTRY_STALE: answer_moved(s, p); break;
     case REGISTRY_NOT_FOUND:
-    case REGISTRY_STALE:
     case REGISTRY_NEWER:
     case REGISTRY_BROKEN:
         answer_unavailable(s, p);
@@ -463,6 +486,7 @@ static void issue(struct control_devices *s,
     write_text(&actor, "device ");
     device_id_write_text(&actor, id);
     p->call = http_call_id(call);
+    p->by_hardware = request->peer == ENROL_HARDWARE;
 }
 
 /* To renew with it is to use it. */

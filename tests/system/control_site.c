@@ -126,9 +126,10 @@ static void make_device(struct registry *r, uint32_t number)
     };
     memcpy(certificate.serial, device.id.bytes, 16);
     memcpy(certificate.key.bytes, device.id.bytes, 16);
-    need(registry_certificate_issue(r, &device, &certificate, IDENTITY_ENROLLED, &note)
-             == REGISTRY_OK,
-         "no certificate");
+    need(
+        registry_certificate_issue(r, &device, &certificate, device.state, IDENTITY_ENROLLED, &note)
+            == REGISTRY_OK,
+        "no certificate");
 }
 
 static void touch_applied(const char *dir)

@@ -145,8 +145,9 @@ TEST("two generations live, the one known to be held and the newest, until the n
     struct registry_device device = device_of(1, "one");
     struct registry_note note = note_of("certificate-issued", "x");
     struct registry_certificate first = certificate_of(1, 1);
-    REQUIRE(registry_certificate_issue(r, &device, &first, IDENTITY_ENROLLED, &note)
-            == REGISTRY_OK);
+    REQUIRE(
+        registry_certificate_issue(r, &device, &first, IDENTITY_EXPECTED, IDENTITY_ENROLLED, &note)
+        == REGISTRY_OK);
     CHECK(first.generation == 1 && are_states(r, &device.id, "C"));
     CHECK(registry_certificate_seen(r, slice_of(first.serial, 16), 50, &note) == REGISTRY_OK);
     CHECK(registry_device_by_id(r, &device.id, &device) == REGISTRY_OK
@@ -160,9 +161,11 @@ TEST("two generations live, the one known to be held and the newest, until the n
     static struct registry_certificate third;
     second = certificate_of(1, 2);
     third = certificate_of(1, 3);
-    REQUIRE(registry_certificate_issue(r, NULL, &second, IDENTITY_ACTIVE, &note) == REGISTRY_OK);
+    REQUIRE(registry_certificate_issue(r, NULL, &second, IDENTITY_ACTIVE, IDENTITY_ACTIVE, &note)
+            == REGISTRY_OK);
     CHECK(are_states(r, &device.id, "CP"));
-    REQUIRE(registry_certificate_issue(r, NULL, &third, IDENTITY_ACTIVE, &note) == REGISTRY_OK);
+    REQUIRE(registry_certificate_issue(r, NULL, &third, IDENTITY_ACTIVE, IDENTITY_ACTIVE, &note)
+            == REGISTRY_OK);
     CHECK(third.generation == 3 && are_states(r, &device.id, "CSP"));
     uint64_t since = 0;
     CHECK(registry_certificates_since(r, &device.id, 10, &since) == REGISTRY_OK && since == 3);
@@ -184,15 +187,37 @@ TEST("a key that has a certificate gets no second one, on this device or another
     struct registry_device two = device_of(2, "two");
     struct registry_note note = note_of("certificate-issued", "x");
     struct registry_certificate first = certificate_of(1, 1);
-    REQUIRE(registry_certificate_issue(r, &one, &first, IDENTITY_ENROLLED, &note) == REGISTRY_OK);
+    REQUIRE(registry_certificate_issue(r, &one, &first, IDENTITY_EXPECTED, IDENTITY_ENROLLED, &note)
+            == REGISTRY_OK);
     struct registry_certificate other = certificate_of(2, 9);
     other.key = first.key;
-    CHECK(registry_certificate_issue(r, &two, &other, IDENTITY_ENROLLED, &note) == REGISTRY_TAKEN);
+    CHECK(registry_certificate_issue(r, &two, &other, IDENTITY_EXPECTED, IDENTITY_ENROLLED, &note)
+          == REGISTRY_TAKEN);
     CHECK(registry_device_by_id(r, &two.id, &two) == REGISTRY_NOT_FOUND);
     other.device = one.id;
-    CHECK(registry_certificate_issue(r, NULL, &other, IDENTITY_ENROLLED, &note) == REGISTRY_TAKEN);
+    CHECK(registry_certificate_issue(r, NULL, &other, IDENTITY_ENROLLED, IDENTITY_ENROLLED, &note)
+          == REGISTRY_TAKEN);
     CHECK(are_states(r, &one.id, "C"));
     CHECK_U64(entries_of(r, "x"), 1);
+    registry_close(r);
+}
+
+TEST("a certificate decided on before the device moved on is not kept, and moves it nowhere")
+{
+    struct registry *r = open_registry(true);
+    struct registry_device device = device_of(1, "one");
+    struct registry_note note = note_of("certificate-issued", "x");
+    struct registry_certificate first = certificate_of(1, 1);
+    struct registry_certificate second = certificate_of(1, 2);
+    REQUIRE(
+        registry_certificate_issue(r, &device, &first, IDENTITY_EXPECTED, IDENTITY_ENROLLED, &note)
+        == REGISTRY_OK);
+    REQUIRE(registry_certificate_seen(r, slice_of(first.serial, 16), 50, &note) == REGISTRY_OK);
+    CHECK(registry_certificate_issue(r, NULL, &second, IDENTITY_ENROLLED, IDENTITY_ENROLLED, &note)
+          == REGISTRY_STALE);
+    CHECK(are_states(r, &device.id, "C"));
+    CHECK(registry_device_by_id(r, &device.id, &device) == REGISTRY_OK
+          && device.state == IDENTITY_ACTIVE);
     registry_close(r);
 }
 

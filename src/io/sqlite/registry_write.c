@@ -55,6 +55,19 @@ enum registry_result registry_device_create(struct registry *r,
     return registry_end(r, result);
 }
 
+static enum registry_result move_device(struct registry *r,
+                                        const struct device_id *id,
+                                        enum identity_state from,
+                                        enum identity_state to)
+{
+    sqlite3_stmt *statement = registry_statement(r, ST_DEVICE_MOVE);
+    registry_bind_blob(statement, 1, id->bytes, sizeof id->bytes);
+    (void)sqlite3_bind_int64(statement, 2, from);
+    (void)sqlite3_bind_int64(statement, 3, to);
+    enum registry_result result = registry_run(statement);
+    return result == REGISTRY_OK && sqlite3_changes(r->db) != 1 ? REGISTRY_STALE : result;
+}
+
 enum registry_result registry_device_move(struct registry *r,
                                           const struct device_id *id,
                                           enum identity_state from,
@@ -62,16 +75,7 @@ enum registry_result registry_device_move(struct registry *r,
                                           const struct registry_note *note)
 {
     enum registry_result result = registry_begin(r);
-    if (result == REGISTRY_OK) {
-        sqlite3_stmt *statement = registry_statement(r, ST_DEVICE_MOVE);
-        registry_bind_blob(statement, 1, id->bytes, sizeof id->bytes);
-        (void)sqlite3_bind_int64(statement, 2, from);
-        (void)sqlite3_bind_int64(statement, 3, to);
-        result = registry_run(statement);
-    }
-    if (result == REGISTRY_OK && sqlite3_changes(r->db) != 1) {
-        result = REGISTRY_STALE;
-    }
+    result = result == REGISTRY_OK ? move_device(r, id, from, to) : result;
     result = result == REGISTRY_OK ? registry_note_add(r, note) : result;
     return registry_end(r, result);
 }
@@ -174,6 +178,7 @@ static enum registry_result check_generations(struct registry *r, const struct d
 enum registry_result registry_certificate_issue(struct registry *r,
                                                 struct registry_device *create,
                                                 struct registry_certificate *certificate,
+                                                enum identity_state from,
                                                 enum identity_state to,
                                                 const struct registry_note *note)
 {
@@ -188,7 +193,7 @@ enum registry_result registry_certificate_issue(struct registry *r,
     certificate->generation = (uint32_t)generation;
     certificate->state = CERTIFICATE_CURRENT;
     result = result == REGISTRY_OK ? add_certificate(r, certificate) : result;
-    result = result == REGISTRY_OK ? set_state(r, device, to) : result;
+    result = result == REGISTRY_OK ? move_device(r, device, from, to) : result;
     result = result == REGISTRY_OK ? registry_note_add(r, note) : result;
     result = result == REGISTRY_OK ? check_generations(r, device) : result;
     return registry_end(r, result);
