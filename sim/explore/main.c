@@ -18,7 +18,7 @@
 #include <time.h>
 
 static const struct explore_world *const worlds[] = {&explore_received, &explore_spool,
-                                                     &explore_sequence};
+                                                     &explore_enrol, &explore_sequence};
 
 struct options {
     const char *world, *config, *trace, *replay, *blind;
