@@ -113,6 +113,8 @@ static int remove_old(struct demo *d)
     const char *const argv[] = {"/bin/rm", "-rf", "--", d->site.dir, NULL};
     pid_t pid = fork();
     if (pid == 0) {
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): execv promises not to write to what it takes
+         */
         (void)execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -143,11 +145,11 @@ static void ask(struct demo *d)
         return;
     }
     struct http_client_options options = {
-        .address = address, .host = address, .body_max = 1 << 22, .timeout_ms = 5000};
+        .address = address, .host = address, .body_max = (size_t)1 << 22, .timeout_ms = 5000};
     if (http_client_open(d->port, &options, &d->client, &why) != PORT_OK) {
         d->client = NULL;
     }
-    port_wake_at(d->ask, port_now_ms(d->port) + ASK_MS * 8);
+    port_wake_at(d->ask, port_now_ms(d->port) + (uint64_t)ASK_MS * 8);
 }
 
 static void send_question(struct demo *d)

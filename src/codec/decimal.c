@@ -296,8 +296,8 @@ static uint64_t divide(struct big *above, const struct big *below)
 
 static bool read_exactly(const struct parts *p, double *out)
 {
-    struct big above;
-    struct big below;
+    struct big above = {0};
+    struct big below = {0};
     int magnitude = digits_read(p->digits, &above) + p->exponent;
     if (above.count == 0 || magnitude < EXPONENT_LEAST) {
         *out = 0;
@@ -438,7 +438,7 @@ static uint32_t generator_digit(struct generator *g)
 
 static void write_exactly(uint64_t mantissa, int exponent, struct shortest *out)
 {
-    struct generator g;
+    struct generator g = {0};
     generator_init(&g, mantissa, exponent);
     out->point = generator_normalise(&g, bit_length(mantissa) + exponent);
     out->count = 0;

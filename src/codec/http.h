@@ -133,7 +133,7 @@ bool http_query_next(struct slice *query, struct slice *name, struct slice *valu
 
 /* The decoded value of the first parameter of that name: 1 found, 0 absent, -1 malformed or no
  * room. */
-int http_query_find(struct slice query, const char *name, struct writer *w);
+int http_query_find(struct slice query, const char *wanted, struct writer *w);
 
 /* ---- writing; names and values must be clean: a byte that could end a line makes the writer
  * overflow ---- */

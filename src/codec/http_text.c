@@ -148,11 +148,11 @@ void http_date_write(struct writer *w, int64_t unix_ms)
     struct civil at = civil_from_unix_ms(unix_ms);
     int64_t day = unix_ms / 86400000 - (unix_ms % 86400000 < 0);
     write_text(w, "Date: ");
-    write_bytes(w, days + 3 * ((day % 7 + 7) % 7), 3);
+    write_bytes(w, &days[3 * ((day % 7 + 7) % 7)], 3);
     write_text(w, ", ");
     write_two_digits(w, at.day);
     write_u8(w, ' ');
-    write_bytes(w, months + 3 * (at.month - 1), 3);
+    write_bytes(w, &months[3 * (size_t)(at.month - 1)], 3);
     write_u8(w, ' ');
     write_two_digits(w, (unsigned)at.year / 100);
     write_two_digits(w, (unsigned)at.year % 100);

@@ -46,7 +46,7 @@ enum port_result port_file_replace(struct port *port, const char *path, struct s
     if (len == 0 || len > PATH_LEN_MAX) {
         return PORT_BAD;
     }
-    memcpy(made, path, len);
+    memcpy(made, path, len); /* NOLINT(bugprone-not-null-terminated-result): the suffix ends it */
     memcpy(made + len, suffix, sizeof suffix);
     folder_of(path, folder);
     enum port_result result = write_whole(port, made, bytes);

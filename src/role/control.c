@@ -270,9 +270,9 @@ static bool write_ready(struct control *c)
     }
     int len =
         snprintf(text, sizeof text, "{\"v\":1,\"console\":%u,\"devices\":%u,\"metrics\":%u}\n",
-                 c->console != NULL ? http_server_port(c->console) : 0,
-                 c->devices != NULL ? control_devices_port(c->devices) : 0,
-                 c->metrics != NULL ? http_server_port(c->metrics) : 0);
+                 c->console != NULL ? http_server_port(c->console) : 0u,
+                 c->devices != NULL ? control_devices_port(c->devices) : 0u,
+                 c->metrics != NULL ? http_server_port(c->metrics) : 0u);
     return metrics_replace(c->port, c->config->ready_path, slice_of(text, (size_t)len)) == PORT_OK
            || say("cannot be written", c->config->ready_path);
 }

@@ -75,12 +75,12 @@ struct bundle_answer {
 typedef void control_bundle_answered(void *context, const struct bundle_answer *answer);
 
 /*
- * Registers `name` with the key of this PKCS#10 request (DER) and issues its certificate;
+ * Registers `name` with the key of this PKCS#10 request (`der`) and issues its certificate;
  * `answered` is called once, perhaps before this returns. `actor` is who asked: "operator anna".
  */
 void control_bundle_issue(struct control_devices *services,
                           struct slice name,
-                          struct slice csr,
+                          struct slice der,
                           struct slice actor,
                           control_bundle_answered *answered,
                           void *context);

@@ -43,7 +43,7 @@ static void grow(struct control *c)
     f->rows = realloc(f->rows, cap * sizeof f->rows[0]);
     f->by_name = realloc(f->by_name, cap * sizeof f->by_name[0]);
     free(f->slots);
-    f->slots = calloc(cap * 2, sizeof f->slots[0]);
+    f->slots = calloc((size_t)cap * 2, sizeof f->slots[0]);
     INVARIANT(f->rows != NULL && f->by_name != NULL && f->slots != NULL);
     f->cap = cap;
     port_entropy(c->port, &seed, sizeof seed);

@@ -402,7 +402,7 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
     if (!is_stored && !device_store_trust(d, list)) {
         return false;
     }
-    bool is_other = !d->has_trust || memcmp(&key, &d->ingest_key, sizeof key) != 0;
+    bool is_other = !d->has_trust || memcmp(key.bytes, d->ingest_key.bytes, sizeof key.bytes) != 0;
     d->trust_number = trust.number;
     if (is_other && d->has_trust && !device_begin_boot(d)) {
         return false;

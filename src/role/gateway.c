@@ -236,7 +236,8 @@ static int open_tls(struct gateway *g)
         failed = read_pem(g, g->config->key_path, pem + PEM_MAX, &config.key_pem);
     }
     if (failed == 0) {
-        failed = read_pem(g, g->config->issuer_path, pem + 2 * PEM_MAX, &config.anchors[0].pem);
+        failed =
+            read_pem(g, g->config->issuer_path, pem + (size_t)2 * PEM_MAX, &config.anchors[0].pem);
     }
     if (failed == 0 && port_tls_make(g->port, &config, &g->tls, &why) != PORT_OK) {
         failed = bad_config(g->config, "certificate, key and issuer", why.text);

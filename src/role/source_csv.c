@@ -22,7 +22,7 @@ struct source_csv {
     uint8_t buffer[BUFFER_LEN];
     size_t at, len;
     bool is_at_end;
-    char separator;
+    uint8_t separator;
     uint32_t columns;
     int time_column; /* -1: none */
     uint8_t names[SOURCE_NAMES_MAX];
@@ -79,7 +79,7 @@ static struct slice trimmed(struct slice cell)
 }
 
 /* The next cell of *rest, without quotes around it; doubled quotes inside stay as they are. */
-static struct slice next_cell(struct slice *rest, char separator)
+static struct slice next_cell(struct slice *rest, uint8_t separator)
 {
     size_t len = 0;
     if (rest->len > 0 && rest->at[0] == '"') {

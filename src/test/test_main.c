@@ -80,7 +80,7 @@ static bool is_wanted(const struct test_case *test, int argc, char **argv)
 int main(int argc, char **argv)
 {
     unsigned counts[3] = {0};
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     for (struct test_case *test = first; test != NULL; test = test->next) {
         if (!is_wanted(test, argc, argv)) {
             continue;

@@ -82,8 +82,8 @@ void hash_add(struct hash *h, struct slice bytes)
 void hash_end(struct hash *h, struct digest *out)
 {
     struct state *s = state_of(h);
-    static_assert(sizeof out->bytes == 8 * LANES, "a digest is the four lanes");
-    memset(s->block + s->len % BLOCK_LEN, 0, (size_t)(BLOCK_LEN - s->len % BLOCK_LEN));
+    static_assert(sizeof out->bytes / 8 == LANES, "a digest is the four lanes");
+    memset(s->block + s->len % BLOCK_LEN, 0, BLOCK_LEN - s->len % BLOCK_LEN);
     take_block(s->lanes, s->block);
     s->lanes[0] ^= s->len; /* tells apart what differs only in zeroes at the end */
     for (size_t i = 0; i < LAST_ROUNDS; i++) {

@@ -121,7 +121,7 @@ static enum bus_result damaged(const struct journal_segment *segment,
 {
     journal_say(why, "the record at position %llu is damaged (%s, byte %llu), and %s %llu",
                 (unsigned long long)at, strrchr(segment->path.text, '/') + 1,
-                (unsigned long long)(JOURNAL_HEADER_LEN + (at - segment->start)), proof,
+                (unsigned long long)at - segment->start + JOURNAL_HEADER_LEN, proof,
                 (unsigned long long)proof_at);
     return BUS_BROKEN;
 }

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static void on_closed(uv_handle_t *handle)
 {
     free(handle->data);

@@ -197,8 +197,8 @@ void sim_why(struct port_why *why, const char *format, ...) __attribute__((forma
 bool clock_woke(struct port *port, const struct happening *what);
 
 /* files.c */
-void files_synced(struct port *port, uint64_t file);
-void files_changed(struct port *port, uint64_t watch);
+void files_synced(struct port *port, uint64_t id);
+void files_changed(struct port *port, uint64_t id);
 void files_close_all(struct port *port);
 
 /* net.c */

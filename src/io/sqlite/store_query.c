@@ -29,7 +29,7 @@ static enum store_result make_room(struct store *st, struct gathered *g)
     if (g->cap - g->count >= STORE_BLOCK_POINTS) {
         return STORE_OK;
     }
-    size_t cap = g->cap * 2 + STORE_BLOCK_POINTS * 2;
+    size_t cap = g->cap * 2 + (size_t)STORE_BLOCK_POINTS * 2;
     struct point *at = realloc(g->at, cap * sizeof *at);
     g->at = at != NULL ? at : g->at;
     uint64_t *source = realloc(g->source, cap * sizeof *source);
