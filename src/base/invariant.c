@@ -2,24 +2,46 @@
 
 #include <stdlib.h>
 
-/* The one global of the pure layers: counters that only a metric or a test reads. */
+/* The one global of the pure layers: counters that only a metric or a test reads, and who is told.
+ */
 static struct {
     struct invariant_breach last;
     uint64_t breaches;
     uint64_t evaluations[PROMISE_COUNT];
     uint64_t violations[PROMISE_COUNT];
+    invariant_listener *listener;
+    void *context;
+    bool is_telling;
 } counted;
+
+static void tell(bool is_end)
+{
+    if (counted.listener != NULL && !counted.is_telling) {
+        counted.is_telling = true;
+        counted.listener(counted.context, &counted.last, is_end);
+        counted.is_telling = false;
+    }
+}
+
+void invariant_listen(invariant_listener *listener, void *context)
+{
+    counted.listener = listener;
+    counted.context = context;
+}
 
 bool invariant_note(const char *file, int line, const char *text)
 {
     counted.last = (struct invariant_breach){.file = file, .line = line, .text = text};
     counted.breaches++;
+    tell(false);
     return false;
 }
 
 _Noreturn void invariant_stop(const char *file, int line, const char *text)
 {
-    (void)invariant_note(file, line, text);
+    counted.last = (struct invariant_breach){.file = file, .line = line, .text = text};
+    counted.breaches++;
+    tell(true);
     abort();
 }
 
@@ -29,6 +51,7 @@ bool promise_holds(enum promise which, bool holds)
     if (!holds) {
         counted.violations[which]++;
         counted.last = (struct invariant_breach){.file = "", .text = promise_name(which)};
+        tell(false);
     }
     return holds;
 }

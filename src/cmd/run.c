@@ -136,6 +136,8 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
     };
     (void)snprintf(rest, sizeof rest, "gateway/%s/spool", g->name);
     gateway.spool_dir = path_in(c, rest);
+    (void)snprintf(rest, sizeof rest, "gateway/%s/traces", g->name);
+    gateway.traces_dir = path_in(c, rest);
     (void)snprintf(rest, sizeof rest, "run/%s.metrics", g->name);
     gateway.metrics_path = path_in(c, rest);
     (void)snprintf(rest, sizeof rest, "run/%s.refusals", g->name);

@@ -277,6 +277,18 @@ enum port_result port_watch(struct port *port,
                             struct port_watch **out);
 void port_watch_free(struct port_watch *watch);
 
+/*
+ * Last words: a new file `name` (mode 0600) in `dir`, which is made (mode 0700) where only its last
+ * step is missing, written from what `more` gives until that is empty, and synced. PORT_EXISTS
+ * where the file is there. Takes no heap and touches no handle, so that a process that can no
+ * longer trust its memory can still say why. The simulated port writes where sim_last_words_to
+ * says, or nowhere.
+ */
+enum port_result port_last_words(const char *dir,
+                                 const char *name,
+                                 struct slice (*more)(void *context),
+                                 void *context);
+
 /* ---- children ---- */
 
 struct port_spawn {

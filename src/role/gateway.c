@@ -319,6 +319,8 @@ static int open_all(struct gateway *g)
 
 static void close_all(struct gateway *g)
 {
+    trace_stop(g->trace);
+    g->trace = NULL;
     if (g->bus != NULL && g->exit_code == 0) {
         gateway_report(g);
     }
@@ -342,6 +344,8 @@ int gateway_begin(const struct gateway_config *config, struct gateway **out)
     g->limits = complete(&config->limits);
     g->port = port_open(on_event, g);
     INVARIANT(g->port != NULL);
+    g->trace =
+        trace_start(g->port, "gateway", config->traces_dir, &gw_session_trace, 1, TRACE_RING_BYTES);
     int code = open_all(g);
     if (code == 0) {
         g->wall_ms = port_wall_ms(g->port, &g->wall_quality);

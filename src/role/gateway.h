@@ -33,6 +33,7 @@ struct gateway_config {
     const char *spool_dir;     /* made where it is missing */
     const char *metrics_path;  /* replaced about once a second; NULL: none */
     const char *refusals_path; /* the last 256 refusals, one a line, newest first; NULL: none */
+    const char *traces_dir;    /* field traces, made where there is one to write; NULL: none */
     bool allow_3_1_1;
     struct gateway_limits limits;
 };

@@ -62,10 +62,9 @@ static void send_acks(struct gateway *g,
                       const struct gw_pending *list,
                       uint32_t count)
 {
-    bus_position durable = bus_durable(g->bus);
     struct writer w = writer_over(g->out, sizeof g->out);
+    gw_acks_check(list, count, bus_durable(g->bus));
     for (uint32_t i = 0; i < count; i++) {
-        INVARIANT(promise_holds(PROMISE_ACKED_IS_KEPT, list[i].position <= durable));
         if (writer_room(&w) < MQTT_PUBACK_MAX) {
             send_bytes(g, c, writer_slice(&w));
             writer_reset(&w);
@@ -221,16 +220,32 @@ static void note_waiting(struct gateway *g, struct gateway_conn *c)
     }
 }
 
+static void step(struct gateway *g,
+                 struct gateway_conn *c,
+                 const struct gw_event *ev,
+                 struct gw_effects *fx)
+{
+    if (g->trace != NULL) {
+        trace_at(g->trace, 0, c->index, &c->session);
+        uint64_t durable = ev->kind == GW_STAGED ? 0 : bus_durable(g->bus);
+        gw_trace_event(&g->trace->recorder, &c->traced, c->index, &c->session, ev, durable);
+    }
+    gw_session_step(&c->session, ev, fx);
+}
+
 /* Steps until the core waits for something that is not known yet. */
 static void run(struct gateway *g, struct gateway_conn *c, struct gw_event ev)
 {
     struct gw_effects fx;
     for (bool again = true; again && g->exit_code == 0;) {
         again = false;
-        gw_session_step(&c->session, &ev, &fx);
+        step(g, c, &ev, &fx);
         for (uint32_t i = 0; i < fx.count && g->exit_code == 0; i++) {
             again = perform(g, c, &fx.list[i], &ev) || again;
         }
+    }
+    if (g->trace != NULL) {
+        trace_left(g->trace);
     }
 }
 
@@ -353,7 +368,7 @@ void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
     if (c->session.stall == GW_WAITS_FOR_ROOM && c->is_paused) {
         g->stalled_count--;
     }
-    gw_session_step(&c->session, &(struct gw_event){.kind = GW_LOST}, &(struct gw_effects){0});
+    step(g, c, &(struct gw_event){.kind = GW_LOST}, &(struct gw_effects){0});
     leave(g, c, GW_END_LOST);
     if (c->is_waiting) { /* off the list of those that wait: it is short, and this is rare */
         uint32_t *at = &g->waiting_head;

@@ -5,11 +5,12 @@
 #include "codec/bus_record.h"
 #include "core/gateway/refusals.h"
 #include "core/gateway/registry.h"
-#include "core/gateway/session.h"
+#include "core/gateway/session_trace.h"
 #include "io/bus.h"
 #include "io/port.h"
 #include "role/gateway.h"
 #include "role/metrics.h"
+#include "role/trace.h"
 
 enum {
     GATEWAY_LISTEN_MAX = 8,
@@ -32,6 +33,7 @@ struct gateway_conn {
     bool is_paused;
     bool is_closing; /* nothing of its input is looked at any more */
     bool is_entered; /* in the registry */
+    uint32_t traced; /* the recorder's mark of this session */
     struct gw_session session;
     struct digest fingerprint;
     struct digest exporter;
@@ -52,6 +54,7 @@ struct gateway {
     struct gateway_limits limits;
     struct gw_limits session_limits;
     struct port *port;
+    struct trace *trace; /* NULL: nothing is traced */
     struct port_tls *tls;
     struct port_listener *listeners[GATEWAY_LISTEN_MAX];
     struct port_wake *wake, *flush_wake;

@@ -93,6 +93,8 @@ void gateway_report(struct gateway *g)
         write_spool(g, &w);
         write_refusals(&g->refusals, &w);
         metrics_invariants(&w);
+        trace_settle(g->trace);
+        trace_metrics(g->trace, &w);
         (void)HOLDS(writer_ok(&w));
         (void)metrics_replace(g->port, g->config->metrics_path, writer_slice(&w));
     }

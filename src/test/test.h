@@ -20,6 +20,10 @@ void test_failed(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void test_skipped(const char *why); /* prints it; the test then counts as skipped */
 
+/* This test breaks an invariant on purpose: it fails where none breaks, instead of where one does.
+ */
+void test_breaks_invariants(void);
+
 /* Where the vectors and other files of the source tree are: HOLDFAST_SOURCE, set by the build. */
 const char *test_source_dir(void);
 

@@ -10,7 +10,7 @@
 
 static struct test_case *first;
 static struct test_case **last = &first;
-static bool failed;
+static bool failed, breaks;
 static bool skipped;
 static char scratch[256];
 
@@ -35,6 +35,11 @@ void test_skipped(const char *why)
 {
     printf("  skipped: %s\n", why);
     skipped = true;
+}
+
+void test_breaks_invariants(void)
+{
+    breaks = true;
 }
 
 const char *test_source_dir(void)
@@ -88,9 +93,12 @@ int main(int argc, char **argv)
         uint64_t breaches = invariant_breaches();
         failed = false;
         skipped = false;
+        breaks = false;
         test->run();
         remove_scratch();
-        if (invariant_breaches() != breaches) {
+        if (breaks && invariant_breaches() == breaches) {
+            test_failed(__FILE__, __LINE__, "no invariant broke");
+        } else if (!breaks && invariant_breaches() != breaches) {
             struct invariant_breach breach = invariant_last();
             test_failed(breach.file, breach.line, "invariant broken: %s", breach.text);
         }

@@ -42,6 +42,8 @@ static void set(struct gateway_config *config, const char *name, const char *val
         config->limits.spool_segment_bytes = strtoull(value, NULL, 10);
     } else if (strcmp(name, "budget") == 0) {
         config->limits.spool_budget_bytes = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "untraced") == 0) {
+        config->traces_dir = NULL;
     } else if (strcmp(name, "only5") == 0) {
         config->allow_3_1_1 = false;
     } else {
@@ -69,6 +71,7 @@ int main(int argc, char **argv)
         .spool_dir = in(dir, "spool"),
         .metrics_path = in(dir, "gateway.metrics"),
         .refusals_path = in(dir, "gateway.refusals"),
+        .traces_dir = in(dir, "traces"),
         .allow_3_1_1 = true,
     };
     for (int i = 3; i + 1 < argc; i += 2) {

@@ -109,6 +109,13 @@ static void order_acks(struct gw_session *s, uint32_t count, struct gw_effects *
     }
 }
 
+void gw_acks_check(const struct gw_pending *list, uint32_t count, uint64_t durable)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        INVARIANT(promise_holds(PROMISE_ACKED_IS_KEPT, list[i].position <= durable));
+    }
+}
+
 /* PUBACKs leave in the order of their PUBLISHes (4.6.0-2), each only once its message is durable.
  */
 static void release(struct gw_session *s, struct gw_effects *out)

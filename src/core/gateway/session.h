@@ -157,6 +157,10 @@ void gw_session_step(struct gw_session *s, const struct gw_event *ev, struct gw_
 uint64_t gw_session_due_ms(const struct gw_session *s); /* when GW_TICK is due; UINT64_MAX: never */
 void gw_session_check(const struct gw_session *s);
 
+/* AckedIsKept, where it counts: each of these messages lies below what the journal has made
+ * durable. The role asks before a PUBACK leaves. */
+void gw_acks_check(const struct gw_pending *list, uint32_t count, uint64_t durable);
+
 struct slice gw_session_client_id(const struct gw_session *s);
 const char *gw_end_name(enum gw_end end); /* "keep-alive" */
 

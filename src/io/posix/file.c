@@ -328,3 +328,44 @@ enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t
     }
     return len == 0 ? PORT_NOT_FOUND : PORT_FAILED;
 }
+
+/* ---- last words: with system calls alone ---- */
+
+static bool write_all(int fd, struct slice bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t done = write(fd, bytes.at, bytes.len);
+        if (done < 0 && errno != EINTR) {
+            return false;
+        }
+        bytes = slice_after(bytes, done > 0 ? (size_t)done : 0);
+    }
+    return true;
+}
+
+enum port_result port_last_words(const char *dir,
+                                 const char *name,
+                                 struct slice (*more)(void *context),
+                                 void *context)
+{
+    (void)mkdir(dir, 0700); /* where it fails, the next call does */
+    int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) {
+        return PORT_FAILED;
+    }
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    enum port_result result = fd >= 0 ? PORT_OK : errno == EEXIST ? PORT_EXISTS : PORT_FAILED;
+    for (struct slice bytes = {0}; result == PORT_OK && (bytes = more(context)).len > 0;) {
+        result = write_all(fd, bytes) ? PORT_OK : PORT_FAILED;
+    }
+    if (fd >= 0) {
+        result = fsync(fd) == 0 ? result : PORT_FAILED;
+        (void)close(fd);
+        if (result != PORT_OK) { /* half a trace is none, and would take a place */
+            (void)unlinkat(folder, name, 0);
+        }
+        (void)fsync(folder);
+    }
+    (void)close(folder);
+    return result;
+}

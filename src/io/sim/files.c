@@ -1,6 +1,7 @@
 /* port_file_*, port_dir_* and port_watch over a machine's simulated disk, with its faults. */
 #include "io/sim/inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,4 +319,35 @@ enum port_result port_stdin_read(struct port *port, void *to, size_t cap, size_t
     (void)cap;
     *got = 0;
     return PORT_NOT_FOUND;
+}
+
+/* ---- last words: real files, for whoever looks into the simulation ---- */
+
+static const char *last_words_folder;
+
+void sim_last_words_to(const char *to)
+{
+    last_words_folder = to;
+}
+
+enum port_result port_last_words(const char *dir,
+                                 const char *name,
+                                 struct slice (*more)(void *context),
+                                 void *context)
+{
+    char path[1024];
+    (void)dir;
+    if (last_words_folder == NULL) {
+        return PORT_FAILED;
+    }
+    (void)snprintf(path, sizeof path, "%s/%s", last_words_folder, name);
+    FILE *file = fopen(path, "wbx");
+    if (file == NULL) {
+        return PORT_EXISTS;
+    }
+    bool ok = true;
+    for (struct slice bytes; (bytes = more(context)).len > 0;) {
+        ok = fwrite(bytes.at, 1, bytes.len, file) == bytes.len && ok;
+    }
+    return fclose(file) == 0 && ok ? PORT_OK : PORT_FAILED;
 }

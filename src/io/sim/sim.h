@@ -120,6 +120,11 @@ bool sim_has_struck(struct sim_world *world, const char *machine, enum sim_call 
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 
+/* Where port_last_words of any process in any world goes: a real folder that is there, NULL for
+ * none. A broken invariant ends the simulation itself, so the simulated disks are no place for it.
+ */
+void sim_last_words_to(const char *folder);
+
 /* ---- network ----
  *
  * A listener is reached under its machine's name and its port ("gw-1:8883"), whatever host it

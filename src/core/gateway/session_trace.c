@@ -1,0 +1,383 @@
+#include "core/gateway/session_trace.h"
+
+#include "base/invariant.h"
+
+#include <string.h>
+
+enum { CORE = 0 }; /* the gateway's first and only traced core */
+
+#define FIELD(member, kind, most) TRACE_FIELD(struct gw_session_image, member, kind, most)
+
+static const struct trace_field session_fields[] = {
+    FIELD(limits.packet_max, TRACE_UINT, UINT32_MAX),
+    FIELD(limits.inflight_max, TRACE_UINT, GW_INFLIGHT_CAP),
+    FIELD(limits.keep_alive_max_s, TRACE_UINT, UINT16_MAX),
+    FIELD(limits.connect_ms, TRACE_UINT, UINT32_MAX),
+    FIELD(limits.allow_3_1_1, TRACE_FLAG, 0),
+    FIELD(session.inflight_head, TRACE_UINT, GW_INFLIGHT_CAP),
+    FIELD(session.inflight_count, TRACE_UINT, GW_INFLIGHT_CAP),
+    FIELD(session.state, TRACE_UINT, GW_STATE_COUNT - 1),
+    FIELD(session.version, TRACE_UINT, MQTT_5_0),
+    FIELD(session.stall, TRACE_UINT, GW_WAITS_FOR_ROOM),
+    FIELD(session.is_staging, TRACE_FLAG, 0),
+    FIELD(session.wants_reasons, TRACE_FLAG, 0),
+    FIELD(session.may_keep_session, TRACE_FLAG, 0),
+    FIELD(session.staging_qos, TRACE_UINT, 2),
+    FIELD(session.staging_packet_id, TRACE_UINT, UINT16_MAX),
+    FIELD(session.keep_alive_s, TRACE_UINT, UINT16_MAX),
+    FIELD(session.asked_keep_alive_s, TRACE_UINT, UINT16_MAX),
+    FIELD(session.peer_packet_max, TRACE_UINT, UINT32_MAX),
+    FIELD(session.heard_ms, TRACE_UINT, UINT64_MAX),
+    FIELD(session.staged, TRACE_UINT, UINT64_MAX),
+    FIELD(session.durable, TRACE_UINT, UINT64_MAX),
+    FIELD(session.number, TRACE_UINT, UINT64_MAX),
+    FIELD(session.takes_commands, TRACE_FLAG, 0),
+    FIELD(session.takes_notices, TRACE_FLAG, 0),
+    FIELD(session.was_assigned, TRACE_FLAG, 0),
+    FIELD(session.client_id_len, TRACE_UINT, GW_CLIENT_ID_MAX),
+    FIELD(session.client_id, TRACE_OCTETS, 0),
+    FIELD(session.prefix, TRACE_OCTETS, 0),
+    FIELD(session.codes, TRACE_OCTETS, 0),
+    FIELD(session.device.bytes, TRACE_OCTETS, 0),
+};
+
+static const struct trace_field pending_fields[] = {
+    TRACE_FIELD(struct gw_pending, position, TRACE_UINT, UINT64_MAX),
+    TRACE_FIELD(struct gw_pending, packet_id, TRACE_UINT, UINT16_MAX),
+    TRACE_FIELD(struct gw_pending, reason, TRACE_UINT, UINT8_MAX),
+};
+
+#define EVENT(member, kind, most) TRACE_FIELD(struct gw_event_image, member, kind, most)
+
+static const struct trace_field event_fields[] = {
+    EVENT(kind, TRACE_UINT, GW_EVENT_COUNT - 1),
+    EVENT(now_ms, TRACE_UINT, UINT64_MAX),
+    EVENT(position, TRACE_UINT, UINT64_MAX),
+    EVENT(type, TRACE_UINT, MQTT_AUTH),
+    EVENT(qos, TRACE_UINT, 2),
+    EVENT(packet_id, TRACE_UINT, UINT16_MAX),
+    EVENT(flags, TRACE_UINT, 15),
+    EVENT(payload_len, TRACE_UINT, MQTT_REMAINING_LENGTH_MAX),
+    EVENT(properties, TRACE_UINT, UINT64_MAX),
+    EVENT(reason, TRACE_UINT, UINT8_MAX),
+    EVENT(version, TRACE_UINT, MQTT_5_0),
+};
+
+static const struct trace_shape pending_shape = {.fields = pending_fields,
+                                                 .count = COUNT_OF(pending_fields),
+                                                 .image_len = sizeof(struct gw_pending)};
+static const struct trace_shape session_shape = {.fields = session_fields,
+                                                 .count = COUNT_OF(session_fields),
+                                                 .image_len = sizeof(struct gw_session_image),
+                                                 .rows = &pending_shape};
+static const struct trace_shape event_shape = {.fields = event_fields,
+                                               .count = COUNT_OF(event_fields),
+                                               .image_len = sizeof(struct gw_event_image)};
+
+/* ---- recording ---- */
+
+/* The pending publishes, oldest first: one run, or two where the ring wraps. */
+static void copy_pendings(const struct gw_session *s, uint8_t *to)
+{
+    uint32_t run = s->limits->inflight_max - s->inflight_head;
+    run = run < s->inflight_count ? run : s->inflight_count;
+    memcpy(to, &s->inflight[s->inflight_head], run * sizeof *s->inflight);
+    memcpy(to + run * sizeof *s->inflight, s->inflight,
+           (s->inflight_count - run) * sizeof *s->inflight);
+}
+
+static void save_image(const struct gw_session *s, struct gw_session_image *image)
+{
+    memcpy(&image->session, s, sizeof *s);
+    image->limits = *s->limits;
+}
+
+static void save(const void *core, void *image, struct writer *bytes)
+{
+    const struct gw_session *s = core;
+    save_image(s, image);
+    uint8_t *to = s->inflight_count <= s->limits->inflight_max
+                      ? write_reserve(bytes, s->inflight_count * sizeof *s->inflight)
+                      : NULL; /* the breach may be just that */
+    if (to != NULL) {
+        copy_pendings(s, to);
+    }
+}
+
+const struct trace_core gw_session_trace = {
+    .name = "gateway-session", .state = &session_shape, .event = &event_shape, .save = save};
+
+/* What the session does not look at, and nobody should keep. */
+static void strip(struct mqtt_packet *packet)
+{
+    if (packet->type != MQTT_CONNECT) {
+        return;
+    }
+    struct mqtt_connect *c = &packet->connect;
+    c->has_user_name = false;
+    c->has_password = false;
+    c->user_name = (struct slice){0};
+    c->password = (struct slice){0};
+    c->will.payload = (struct slice){0};
+    c->will.properties = (struct mqtt_properties){0};
+    c->properties.authentication_data = (struct slice){0};
+    c->properties.present &= ~(UINT64_C(1) << MQTT_AUTHENTICATION_DATA);
+    c->properties.repeated = (struct slice){0};
+    c->properties.present &= ~(UINT64_C(1) << MQTT_USER_PROPERTY);
+}
+
+static void take_packet(const struct gw_session *s,
+                        const struct mqtt_packet *packet,
+                        struct gw_event_image *image,
+                        struct writer *bytes)
+{
+    struct mqtt_packet kept = *packet;
+    enum mqtt_version version = s->version != 0 ? s->version : MQTT_5_0;
+    strip(&kept);
+    version = packet->type == MQTT_CONNECT ? packet->connect.version : version;
+    image->type = (uint8_t)packet->type;
+    image->version = (uint8_t)version;
+    if (mqtt_encode(&kept, version, MQTT_FROM_CLIENT, bytes) != MQTT_OK) {
+        image->flags = GW_EVENT_CUT;
+    }
+}
+
+/* Its state, where the half in use does not know it, and room for the event. */
+static bool make_known(struct recorder *r,
+                       uint32_t *mark,
+                       uint32_t instance,
+                       const struct gw_session *s,
+                       uint32_t event_len)
+{
+    uint32_t pendings = s->inflight_count * (uint32_t)sizeof *s->inflight;
+    const struct recorder_head head = {.image_len = sizeof(struct gw_session_image),
+                                       .bytes_len = pendings,
+                                       .instance = instance,
+                                       .core = CORE,
+                                       .what = RECORDER_STATE};
+    if (!recorder_knows(r, mark) && s->inflight_count > GW_TRACE_PENDINGS_MAX) {
+        return false;
+    }
+    if (!recorder_make_room(r, mark, head.image_len + pendings, event_len)) {
+        return false;
+    }
+    if (!recorder_knows(r, mark)) {
+        struct gw_session_image *image = recorder_put(r, head);
+        save_image(s, image);
+        copy_pendings(s, (uint8_t *)(image + 1));
+        *mark = r->turn;
+    }
+    return true;
+}
+
+/* The place of an event's image; NULL where it cannot be recorded. */
+static struct gw_event_image *place(struct recorder *r,
+                                    uint32_t *mark,
+                                    uint32_t instance,
+                                    const struct gw_session *s,
+                                    uint32_t image_len,
+                                    uint32_t bytes_len)
+{
+    const struct recorder_head head = {.image_len = image_len,
+                                       .bytes_len = bytes_len,
+                                       .instance = instance,
+                                       .core = CORE,
+                                       .what = RECORDER_EVENT};
+    struct gw_event_image *at = recorder_put_quickly(r, mark, head);
+    if (at == NULL && make_known(r, mark, instance, s, image_len + bytes_len)) {
+        at = recorder_put(r, head);
+    }
+    return at;
+}
+
+/* Events that come once in a while: packets but PUBLISH, faults, answers. */
+static void record_rare(struct recorder *r,
+                        uint32_t *mark,
+                        uint32_t instance,
+                        const struct gw_session *s,
+                        const struct gw_event *ev,
+                        uint64_t durable)
+{
+    uint8_t packet[GW_TRACE_PACKET_MAX];
+    struct writer w = writer_over(packet, sizeof packet);
+    struct gw_event_image image = {
+        .kind = (uint8_t)ev->kind, .now_ms = ev->now_ms, .position = durable};
+    if (ev->kind == GW_SAW_PACKET) {
+        take_packet(s, ev->packet, &image, &w);
+    } else if (ev->kind == GW_SAW_FAULT) {
+        image.reason = (uint8_t)ev->fault.reason;
+        image.version = (uint8_t)ev->fault.version;
+    } else if (ev->kind == GW_DENIED) {
+        image.reason = (uint8_t)ev->reason;
+    }
+    struct slice bytes = writer_slice(&w);
+    struct gw_event_image *to = place(r, mark, instance, s, sizeof image, (uint32_t)bytes.len);
+    if (to != NULL) {
+        *to = image;
+        memcpy(to + 1, bytes.at, bytes.len);
+    }
+}
+
+/* What comes most: nothing is written that need not be. */
+static void record_publish(struct recorder *r,
+                           uint32_t *mark,
+                           uint32_t instance,
+                           const struct gw_session *s,
+                           const struct gw_event *ev,
+                           uint64_t durable)
+{
+    const struct mqtt_publish *p = &ev->packet->publish;
+    const uint32_t image_len = p->properties.present == 0
+                                   ? offsetof(struct gw_event_image, properties)
+                                   : sizeof(struct gw_event_image);
+    bool is_own =
+        p->topic.len >= sizeof s->prefix && memcmp(p->topic.at, s->prefix, sizeof s->prefix) == 0;
+    struct slice topic =
+        is_own ? slice_of(p->topic.at + sizeof s->prefix, p->topic.len - sizeof s->prefix)
+               : p->topic;
+    uint32_t len = (uint32_t)(topic.len < GW_TRACE_TOPIC_MAX ? topic.len : GW_TRACE_TOPIC_MAX);
+    struct gw_event_image *to = place(r, mark, instance, s, image_len, len);
+    if (to == NULL) {
+        return;
+    }
+    to->kind = GW_SAW_PACKET;
+    to->type = MQTT_PUBLISH;
+    to->qos = p->qos;
+    to->flags = (uint8_t)((p->dup ? GW_EVENT_DUP : 0) | (p->retain ? GW_EVENT_RETAIN : 0)
+                          | (is_own ? GW_EVENT_OWN : 0));
+    to->reason = 0;
+    to->version = 0;
+    to->packet_id = p->packet_id;
+    to->position = durable;
+    to->now_ms = ev->now_ms;
+    to->payload_len = (uint32_t)p->payload.len;
+    if (p->properties.present != 0) {
+        to->properties = p->properties.present;
+    }
+    memcpy((uint8_t *)to + image_len, topic.at, len);
+}
+
+static void record_staged(struct recorder *r,
+                          uint32_t *mark,
+                          uint32_t instance,
+                          const struct gw_session *s,
+                          const struct gw_event *ev)
+{
+    struct gw_event_image *to =
+        place(r, mark, instance, s, offsetof(struct gw_event_image, now_ms), 0);
+    if (to != NULL) {
+        *(uint64_t *)to = 0;
+        to->kind = GW_STAGED;
+        to->position = ev->position;
+    }
+}
+
+void gw_trace_event(struct recorder *r,
+                    uint32_t *mark,
+                    uint32_t instance,
+                    const struct gw_session *s,
+                    const struct gw_event *ev,
+                    uint64_t durable)
+{
+    if (ev->kind == GW_STAGED) {
+        record_staged(r, mark, instance, s, ev);
+    } else if (ev->kind == GW_SAW_PACKET && ev->packet->type == MQTT_PUBLISH) {
+        record_publish(r, mark, instance, s, ev, durable);
+    } else {
+        record_rare(r, mark, instance, s, ev, ev->kind == GW_STORED ? ev->position : durable);
+    }
+}
+
+/* ---- replaying ---- */
+
+bool gw_trace_restore(const struct gw_session_image *image,
+                      struct slice pendings,
+                      struct gw_limits *limits,
+                      struct gw_pending *inflight,
+                      uint32_t inflight_cap,
+                      struct gw_session *out)
+{
+    const struct gw_limits *l = &image->limits;
+    const struct gw_session *s = &image->session;
+    if (l->inflight_max == 0 || l->inflight_max > inflight_cap || l->keep_alive_max_s == 0
+        || s->inflight_head >= l->inflight_max || s->inflight_count > l->inflight_max
+        || pendings.len != s->inflight_count * sizeof *inflight
+        || (s->version != 0 && s->version < MQTT_3_1_1)) {
+        return false;
+    }
+    *limits = *l;
+    *out = *s;
+    out->limits = limits;
+    out->inflight = inflight;
+    for (uint32_t i = 0; i < s->inflight_count; i++) {
+        uint32_t to = (s->inflight_head + i) % l->inflight_max;
+        memcpy(&inflight[to], pendings.at + i * sizeof *inflight, sizeof *inflight);
+    }
+    return true;
+}
+
+static bool publish_restore(const struct gw_event_image *image,
+                            struct slice bytes,
+                            const struct gw_session *s,
+                            struct writer *topic,
+                            struct mqtt_publish *out)
+{
+    if ((image->flags & GW_EVENT_OWN) != 0) {
+        write_bytes(topic, s->prefix, sizeof s->prefix);
+    }
+    write_slice(topic, bytes);
+    *out = (struct mqtt_publish){.qos = image->qos,
+                                 .dup = (image->flags & GW_EVENT_DUP) != 0,
+                                 .retain = (image->flags & GW_EVENT_RETAIN) != 0,
+                                 .packet_id = image->packet_id,
+                                 .topic = writer_slice(topic)};
+    out->properties.present = image->properties;
+    return writer_ok(topic);
+}
+
+static bool packet_restore(const struct gw_event_image *image,
+                           struct slice bytes,
+                           struct mqtt_packet *out)
+{
+    struct mqtt_frame frame;
+    struct mqtt_fault fault;
+    return (image->version == MQTT_5_0 || image->version == MQTT_3_1_1)
+           && (image->flags & GW_EVENT_CUT) == 0
+           && mqtt_frame_next(bytes, bytes.len, &frame, &fault) == MQTT_OK
+           && mqtt_decode(&frame, (enum mqtt_version)image->version, MQTT_FROM_CLIENT, out, &fault)
+                  == MQTT_OK;
+}
+
+bool gw_trace_event_restore(const struct gw_event_image *image,
+                            struct slice bytes,
+                            const struct gw_session *s,
+                            struct gw_event_memory *memory,
+                            struct gw_event *out)
+{
+    struct writer topic = writer_over(memory->topic, sizeof memory->topic);
+    *out = (struct gw_event){.kind = (enum gw_event_kind)image->kind, .now_ms = image->now_ms};
+    switch (out->kind) {
+    case GW_SAW_PACKET:
+        out->packet = &memory->packet;
+        memory->packet = (struct mqtt_packet){.type = MQTT_PUBLISH};
+        return image->type == MQTT_PUBLISH
+                   ? publish_restore(image, bytes, s, &topic, &memory->packet.publish)
+                   : packet_restore(image, bytes, &memory->packet);
+    case GW_SAW_FAULT:
+        out->fault = (struct mqtt_fault){.reason = (enum mqtt_reason)image->reason,
+                                         .clause = "as recorded",
+                                         .version = (enum mqtt_version)image->version};
+        return true;
+    case GW_DENIED: return mqtt_reason_from_wire(image->reason, &out->reason);
+    case GW_STAGED:
+    case GW_STORED: out->position = image->position; return true;
+    case GW_ADMITTED:
+    case GW_NO_ROOM:
+    case GW_HAS_ROOM:
+    case GW_TOOK_OVER:
+    case GW_STOPPING:
+    case GW_LOST:
+    case GW_TICK: return true;
+    }
+    UNREACHABLE();
+}
