@@ -92,6 +92,8 @@ int cmd_device_find(struct cli *cli)
 
 /* ---- one device ---- */
 
+enum { LINKS_SHOWN = 5 };
+
 static void show_gaps(struct slice device)
 {
     char from[32];
@@ -117,18 +119,49 @@ static void show_certificates(struct slice device, const char *now)
     char generation[20];
     char until[40];
     char state[32];
+    char seen[40];
     char time[32];
     size_t at = 0;
     bool first = true;
     struct slice list = json_at(device, "certificates");
     for (struct slice c = json_element(list, &at); c.len > 0; c = json_element(list, &at)) {
-        (void)printf("%s generation %s, %s, until %s, serial %s\n",
+        (void)printf("%s generation %s, %s, until %s, serial %s",
                      first ? "keys      " : "          ",
                      json_text_at(c, "generation", "?", generation, 20),
                      json_text_at(c, "state", "?", state, 32),
                      show_time(json_text_at(c, "not_after", "", until, 40), now, time),
                      json_text_at(c, "serial", "?", serial, 80));
+        bool is_seen = json_text_at(c, "seen_at", "", seen, sizeof seen)[0] != '\0';
+        (void)printf(", %s%s\n", is_seen ? "first used " : "not yet used",
+                     is_seen ? show_time(seen, now, time) : "");
         first = false;
+    }
+}
+
+/* Where it was linked lately, and how that ended. */
+static void show_links(const struct cli *cli, struct slice device, const char *now)
+{
+    char gateway[80];
+    char state[32];
+    char time[40];
+    char why[120];
+    char from[32];
+    char until[32];
+    size_t at = 0;
+    int shown = 0;
+    struct slice list = json_at(device, "history.links");
+    for (struct slice link = json_element(list, &at); link.len > 0 && shown < LINKS_SHOWN;
+         link = json_element(list, &at)) {
+        bool has_ended = json_text_at(link, "until", "", time, sizeof time)[0] != '\0';
+        (void)show_time(time, now, until);
+        (void)json_text_at(link, "from", "", time, sizeof time);
+        (void)json_text_at(link, "why", "", why, sizeof why);
+        (void)printf(
+            "%s %s, %s to %s%s%s\n", shown == 0 ? "links     " : "          ",
+            json_text_at(link, "gateway", "?", gateway, sizeof gateway), show_time(time, now, from),
+            has_ended ? until : show_state(cli, json_text_at(link, "state", "unknown", state, 32)),
+            why[0] != '\0' ? ": " : "", why);
+        shown++;
     }
 }
 
@@ -152,7 +185,7 @@ static void show_device(const struct cli *cli, struct slice d)
                  json_text_at(d, "manufacturer", "-", room[3], 80),
                  show_time(json_text_at(d, "created_at", "", room[4], 80), now, time));
     (void)printf("link       %s through %s, agent %s\n",
-                 json_true_at(d, "connected") ? "● connected" : "⊘ silent",
+                 show_state(cli, json_text_at(d, "link", "unknown", room[2], 80)),
                  json_text_at(d, "gateway", "no gateway yet", room[0], 80),
                  json_text_at(d, "agent", "-", room[1], 80));
     (void)printf("seen       %s ago, boot %s, next message %s\n",
@@ -169,6 +202,7 @@ static void show_device(const struct cli *cli, struct slice d)
                  json_text_at(d, "clock.quality", "unknown", room[0], 80),
                  json_text_at(d, "clock.offset_s", "unknown", room[1], 80));
     show_certificates(d, now);
+    show_links(cli, d, now);
 }
 
 int cmd_device_show(struct cli *cli)

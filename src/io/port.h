@@ -109,6 +109,10 @@ int64_t port_wall_ms(const struct port *port, enum time_quality *quality);
 /* The user this process acts as, in the terms of port_peer.local_uid. */
 uint32_t port_own_uid(const struct port *port);
 
+/* The machine's name, for people; "" where it has none. */
+enum { PORT_HOST_NAME_MAX = 64 };
+void port_host_name(const struct port *port, char out[PORT_HOST_NAME_MAX + 1]);
+
 /* Bytes nobody can guess. Stops the process where the machine has none. */
 void port_entropy(struct port *port, void *at, size_t len);
 

@@ -349,6 +349,7 @@ int control_begin(const struct control_config *config, struct control **out)
     c->began_ms = port_now_ms(c->port);
     c->ingest.messages_per_s = c->ingest.points_per_s = c->ingest.lag_p99_s = -1;
     (void)snprintf(c->site, sizeof c->site, "%s", config->site != NULL ? config->site : "");
+    port_host_name(c->port, c->host);
     if (!open_all(c)) {
         c->exit = 1;
         return control_end(c);

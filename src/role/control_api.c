@@ -35,6 +35,8 @@ static const struct route routes[] = {
     {HTTP_GET, "/devices", ACCESS_READ, BODY_NONE, view_devices},
     {HTTP_GET, "/devices/*", ACCESS_READ, BODY_NONE, view_device},
     {HTTP_GET, "/devices/*/entries", ACCESS_READ, BODY_NONE, view_entries},
+    {HTTP_GET, "/devices/*/links", ACCESS_READ, BODY_NONE, view_links},
+    {HTTP_GET, "/devices/*/boots", ACCESS_READ, BODY_NONE, view_boots},
     {HTTP_GET, "/data/series", ACCESS_READ, BODY_NONE, data_series},
     {HTTP_GET, "/data/last", ACCESS_READ, BODY_NONE, data_last},
     {HTTP_GET, "/data/points", ACCESS_READ, BODY_NONE, data_points},

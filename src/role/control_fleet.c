@@ -304,38 +304,114 @@ static bool each_certificate(void *context, const struct registry_certificate *c
     return ++issued->count < 2;
 }
 
-/*
- * A device that was heard has used a certificate of ours. While there is one generation, it is that
- * one; which of several it was, the store does not say.
- */
-static void note_use(struct control *c, struct fleet_device *row)
+/* False where it could not be written; what was noted before is not written again. */
+static bool note_certificate(struct control *c,
+                             const struct fleet_device *row,
+                             const struct registry_certificate *certificate,
+                             int64_t seen_ms)
 {
-    static struct issued issued;
-    issued.count = 0;
-    if (registry_certificates_each(c->registry, &row->id, each_certificate, &issued) != REGISTRY_OK
-        || issued.count != 1) {
-        row->seen_noted = issued.count > 1;
-        return;
-    }
     char id[DEVICE_ID_TEXT_LEN];
+    char detail[48];
     struct writer w = writer_over(id, sizeof id);
+    struct writer dw = writer_over(detail, sizeof detail);
     device_id_write_text(&w, &row->id);
+    write_text(&dw, "{\"generation\":");
+    write_decimal(&dw, certificate->generation);
+    write_text(&dw, "}");
     struct registry_note note = {
         .at_ms = control_now(c),
         .kind = slice_text("certificate-seen"),
         .actor = slice_text("system"),
         .object = writer_slice(&w),
-        .detail = slice_text("{\"generation\":1}"),
+        .detail = writer_slice(&dw),
     };
-    struct slice serial = slice_of(issued.certificate.serial, issued.certificate.serial_len);
-    enum registry_result result =
-        registry_certificate_seen(c->registry, serial, row->seen_ms, &note);
+    enum registry_result result = registry_certificate_seen(
+        c->registry, slice_of(certificate->serial, certificate->serial_len), seen_ms, &note);
     if (result == REGISTRY_BROKEN) {
         control_fail(c, "the registry cannot be written", "the first use of a certificate");
+    }
+    return result == REGISTRY_OK;
+}
+
+/* A stock client says no hello. It was heard, so it has used a certificate of ours: while there is
+ * one generation, it is that one. */
+static bool note_only_one(struct control *c, const struct fleet_device *row)
+{
+    static struct issued issued;
+    issued.count = 0;
+    if (registry_certificates_each(c->registry, &row->id, each_certificate, &issued)
+        != REGISTRY_OK) {
+        return false;
+    }
+    return issued.count != 1 || note_certificate(c, row, &issued.certificate, row->seen_ms);
+}
+
+/* Every generation that has signed a hello, in the order in which they came into use: the newest
+ * one ends the older. */
+static bool note_all(struct control *c, const struct fleet_device *row)
+{
+    static struct registry_certificate certificate;
+    struct store_certificate used[STORE_CERTIFICATES_PER_DEVICE];
+    size_t count = 0;
+    bool noted = store_certificates(c->store, &row->id, used, &count) == STORE_OK;
+    for (size_t i = count; i > 0 && noted; i--) {
+        enum registry_result result =
+            registry_certificate_by_key(c->registry, &used[i - 1].key, &certificate);
+        /* One that this registry has not issued (restored from a backup) is not noted here. */
+        if (result == REGISTRY_OK && certificate.seen_ms == 0) {
+            noted = note_certificate(c, row, &certificate, used[i - 1].seen_ms);
+        }
+        noted = noted && (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND);
+    }
+    return noted;
+}
+
+static bool has_said_hello(const struct fleet_device *row)
+{
+    static const struct digest none;
+    return memcmp(&row->certificate, &none, sizeof none) != 0;
+}
+
+static bool use_is_due(const struct fleet_device *row)
+{
+    return !row->seen_noted && (row->messages > 0 || has_said_hello(row));
+}
+
+static void note_use(struct control *c, struct fleet_device *row)
+{
+    row->seen_noted = has_said_hello(row) ? note_all(c, row) : note_only_one(c, row);
+    fleet_registry_changed(c, &row->id);
+}
+
+/* A gateway that is silent cannot say that a link has ended. Is the row another than before? */
+static bool judge_link(struct fleet *f, struct fleet_device *row)
+{
+    bool connected = row->linked && f->is_there[row->gateway];
+    bool is_other = connected != row->connected;
+    f->connected -= row->connected;
+    f->connected += connected;
+    row->connected = connected;
+    return is_other;
+}
+
+const char *fleet_link(const struct fleet_device *row)
+{
+    return row->connected ? "connected" : row->linked ? "unknown" : "silent";
+}
+
+void fleet_gateway_changed(struct control *c, struct slice gateway, bool is_there)
+{
+    struct fleet *f = &c->fleet;
+    uint16_t word = word_of(f, gateway);
+    if (word == 0 || f->is_there[word] == is_there) {
         return;
     }
-    row->seen_noted = result == REGISTRY_OK;
-    fleet_registry_changed(c, &row->id);
+    f->is_there[word] = is_there;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->rows[i].gateway == word && judge_link(f, &f->rows[i])) {
+            touch(f, &f->rows[i]);
+        }
+    }
 }
 
 static void take_store_device(struct control *c, const struct store_device *from)
@@ -347,11 +423,13 @@ static void take_store_device(struct control *c, const struct store_device *from
     }
     note_lost(c, row, from->received.lost);
     reckon_rates(row, from);
-    f->connected -= row->connected;
-    f->connected += from->connected;
     row->gateway = word_of(f, slice_text(from->gateway));
     row->agent = word_of(f, slice_text(from->agent));
-    row->connected = from->connected;
+    row->linked = from->connected;
+    (void)judge_link(f, row);
+    row->seen_noted =
+        row->seen_noted && memcmp(&row->certificate, &from->certificate, DIGEST_LEN) == 0;
+    row->certificate = from->certificate;
     row->linked_ms = from->linked_ms;
     row->seen_ms = from->seen_ms;
     row->boot = from->boot;
@@ -369,7 +447,7 @@ static void take_store_device(struct control *c, const struct store_device *from
     row->clock_quality = from->clock_quality;
     (void)judge(c, row);
     touch(f, row);
-    if (!row->seen_noted && row->messages > 0) {
+    if (use_is_due(row)) {
         f->uses_due = true;
     }
 }
@@ -408,7 +486,7 @@ bool fleet_note_uses(struct control *c)
     uint64_t until = port_now_ms(c->port) + USES_MS;
     for (uint32_t looked = 0; f->uses_due && looked < f->count; looked++) {
         struct fleet_device *row = &f->rows[f->uses_at % f->count];
-        if (!row->seen_noted && row->messages > 0) {
+        if (use_is_due(row)) {
             if (port_now_ms(c->port) >= until) {
                 return true;
             }

@@ -56,8 +56,10 @@ struct fleet_device {
     char serial[REGISTRY_SERIAL_MAX + 1];
     uint16_t model, agent, gateway; /* words */
     enum identity_state identity;
-    bool seen_noted; /* its certificate's first use is in the registry */
-    bool connected;
+    bool seen_noted;           /* the first use of its certificate is in the registry */
+    struct digest certificate; /* key of its newest hello's; zero: none yet */
+    bool linked;               /* the last word of its gateway */
+    bool connected;            /* ... and that gateway is there */
     int64_t created_ms, linked_ms, seen_ms;
     uint32_t boot, boots;
     uint64_t next_seq, missing, lost, duplicates, dead_letters, messages, points;
@@ -94,6 +96,7 @@ struct fleet {
     bool uses_due; /* first uses of certificates are to be noted; looked for from `uses_at` on */
     uint32_t uses_at;
     uint16_t words_count;
+    bool is_there[CONTROL_WORDS_MAX]; /* by word: a gateway of that name reports */
     char (*words)[CONTROL_WORD_MAX + 1];
 };
 
@@ -107,6 +110,9 @@ struct report {
     bool is_gateway;
     double turn;       /* its own count of reports */
     uint64_t moved_ms; /* port_now_ms when that changed last; 0: not yet */
+    bool has_clock_offset;
+    double clock_offset_ms; /* its wall clock minus ours */
+    enum time_quality clock_quality;
     double messages[CONTROL_RATES], refused[CONTROL_RATES]; /* ring, CONTROL_SAMPLE_MS apart */
     uint32_t samples;
 };
@@ -163,11 +169,10 @@ struct stream {
     uint64_t spoke_ms;
 };
 
-/* A reason of refusals and its total a minute ago, so that a rate needs no further table. */
+/* A reason of refusals, of all gateways together. */
 struct refusal_total {
     char reason[64];
-    double before;
-    uint64_t at_ms;
+    double ring[CONTROL_RATES]; /* CONTROL_SAMPLE_MS apart */
 };
 
 /* A bundle that the keeper is being asked for. */
@@ -195,6 +200,7 @@ struct control {
     char origin[256];
     char cookie[64];
     char site[128];
+    char host[PORT_HOST_NAME_MAX + 1]; /* the machine's name */
     struct fleet fleet;
     struct report reports[CONTROL_REPORTS_MAX];
     uint32_t reports_count;
@@ -213,6 +219,7 @@ struct control {
     uint64_t login_minute;
     struct refusal_total refusal_totals[CONTROL_REFUSALS_MAX];
     size_t refusal_totals_count;
+    uint32_t refusal_samples;
     struct bundle_ask bundle_asks[CONTROL_BUNDLES_MAX];
 };
 
@@ -241,6 +248,10 @@ void fleet_registry_changed(struct control *c, const struct device_id *id);
 void fleet_store_changed(struct control *c);
 void fleet_tick(struct control *c);      /* conditions that change by time alone */
 bool fleet_note_uses(struct control *c); /* is there more to note? */
+/* The gateway reports, or is silent: the links of its devices are known, or are not. */
+void fleet_gateway_changed(struct control *c, struct slice gateway, bool is_there);
+/* "connected", "silent", or "unknown" where its gateway does not say */
+const char *fleet_link(const struct fleet_device *row);
 struct fleet_device *fleet_find(struct fleet *f, const struct device_id *id);
 struct fleet_device *fleet_find_name(struct fleet *f, struct slice name);
 const char *fleet_word(const struct fleet *f, uint16_t word);
@@ -304,6 +315,9 @@ void view_gateways(struct ask *a);
 void view_devices(struct ask *a);
 void view_device(struct ask *a);
 void view_entries(struct ask *a);
+void view_links(struct ask *a);
+void view_boots(struct ask *a);
+void view_sample_refusals(struct control *c);
 void view_write_gateways(struct json_writer *j, struct control *c);
 void view_write_entries(
     struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next);

@@ -61,6 +61,31 @@ static void note_turn(struct control *c, struct report *r)
     r->turn = turn;
 }
 
+/*
+ * How far the gateway's wall clock is off from ours. Its report names both of its clocks; on one
+ * machine the monotonic one is ours, too, and says how old the report is. Elsewhere that age makes
+ * no sense, and the offset stays unknown.
+ */
+static void note_clock(struct control *c, struct report *r)
+{
+    double wall = 0;
+    double monotonic = 0;
+    double quality = 0;
+    r->has_clock_offset =
+        metrics_sum(text_of(r), "holdfast_gateway_wall_clock_milliseconds", NULL, NULL, &wall)
+        && metrics_sum(text_of(r), "holdfast_gateway_monotonic_clock_milliseconds", NULL, NULL,
+                       &monotonic)
+        && metrics_sum(text_of(r), "holdfast_gateway_clock_quality", NULL, NULL, &quality);
+    double age = (double)port_now_ms(c->port) - monotonic;
+    r->has_clock_offset = r->has_clock_offset && age >= 0 && age < CONTROL_REPORT_SILENT_MS;
+    if (r->has_clock_offset) {
+        r->clock_offset_ms = wall + age - (double)control_now(c);
+        r->clock_quality = quality == TIME_SYNCED     ? TIME_SYNCED
+                           : quality == TIME_HOLDOVER ? TIME_HOLDOVER
+                                                      : TIME_UNKNOWN;
+    }
+}
+
 static void read_report(struct control *c, struct report *r)
 {
     char path[CONTROL_PATH_MAX];
@@ -83,6 +108,7 @@ static void read_report(struct control *c, struct report *r)
     r->len = len;
     r->is_gateway = metrics_sum(text_of(r), "holdfast_gateway_sessions", NULL, NULL, &sessions);
     note_turn(c, r);
+    note_clock(c, r);
 }
 
 const char *report_state(const struct control *c, const struct report *r)
@@ -223,12 +249,20 @@ void reports_tick(struct control *c)
         }
         c->reports[i].is_there = false;
     }
+    for (uint32_t i = 0; i < c->reports_count; i++) {
+        const struct report *r = &c->reports[i];
+        if (r->is_gateway) {
+            fleet_gateway_changed(c, slice_text(r->role),
+                                  strcmp(report_state(c, r), "connected") == 0);
+        }
+    }
     read_counters(c);
     if (c->sampled_ms == 0 || now - c->sampled_ms >= CONTROL_SAMPLE_MS) {
         c->sampled_ms = c->sampled_ms == 0 ? now : c->sampled_ms + CONTROL_SAMPLE_MS;
         for (uint32_t i = 0; i < c->reports_count; i++) {
             sample_report(&c->reports[i]);
         }
+        view_sample_refusals(c);
         sample_ingest(c);
         sample_history(c);
     }

@@ -50,6 +50,7 @@ void view_put_row(struct json_writer *j,
     put_word(j, "agent", fleet_word(f, row->agent));
     put_word(j, "gateway", fleet_word(f, row->gateway));
     json_put_bool(j, "connected", row->connected);
+    json_put_text(j, "link", fleet_link(row));
     json_put_time(j, "last_seen", row->seen_ms);
     if (row->seen_ms == 0) {
         json_put_null(j, "last_seen_age_s");
@@ -309,6 +310,17 @@ static void put_main_reason(struct json_writer *j, const struct report *r)
     }
 }
 
+static void write_clock(struct json_writer *j, const struct report *r)
+{
+    if (r->has_clock_offset) {
+        json_put_double(j, "clock_offset_s", round(r->clock_offset_ms / 10) / 100);
+        json_put_text(j, "clock_quality", time_quality_name(r->clock_quality));
+    } else {
+        json_put_null(j, "clock_offset_s");
+        json_put_text(j, "clock_quality", time_quality_name(TIME_UNKNOWN));
+    }
+}
+
 void view_write_gateways(struct json_writer *j, struct control *c)
 {
     json_array(j);
@@ -329,7 +341,7 @@ void view_write_gateways(struct json_writer *j, struct control *c)
         put_known(j, "spool_bytes", value_or(r, "holdfast_gateway_spool_bytes", -1));
         put_known(j, "spool_budget", value_or(r, "holdfast_gateway_spool_budget_bytes", -1));
         put_known(j, "lag_bytes", value_or(r, "holdfast_gateway_spool_unread_bytes", -1));
-        json_put_null(j, "clock_offset_s"); /* no gateway measures it yet */
+        write_clock(j, r);
         json_object_end(j);
     }
     json_array_end(j);
@@ -368,41 +380,51 @@ static size_t gather_refusals(const struct control *c, struct refusal list[CONTR
     return count;
 }
 
-static void write_refusals(struct json_writer *j, struct control *c)
+static struct refusal_total *refusal_find(struct control *c, struct slice reason)
 {
-    struct refusal_total *kept = c->refusal_totals;
+    for (size_t i = 0; i < c->refusal_totals_count; i++) {
+        if (slice_is_text(reason, c->refusal_totals[i].reason)) {
+            return &c->refusal_totals[i];
+        }
+    }
+    struct refusal_total *kept = &c->refusal_totals[c->refusal_totals_count];
+    if (c->refusal_totals_count == CONTROL_REFUSALS_MAX || reason.len >= sizeof kept->reason) {
+        return NULL;
+    }
+    *kept = (struct refusal_total){0}; /* not there before: zero at all earlier samples */
+    memcpy(kept->reason, reason.at, reason.len);
+    c->refusal_totals_count++;
+    return kept;
+}
+
+void view_sample_refusals(struct control *c)
+{
     struct refusal list[CONTROL_REFUSALS_MAX];
     size_t count = gather_refusals(c, list);
-    uint64_t now = port_now_ms(c->port);
+    uint32_t at = c->refusal_samples++ % CONTROL_RATES;
+    for (size_t i = 0; i < c->refusal_totals_count; i++) { /* of a gateway that reports no more */
+        uint32_t before = (c->refusal_samples + CONTROL_RATES - 2) % CONTROL_RATES;
+        c->refusal_totals[i].ring[at] = c->refusal_totals[i].ring[before];
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct refusal_total *kept = refusal_find(c, list[i].reason);
+        if (kept != NULL) {
+            kept->ring[at] = list[i].total;
+        }
+    }
+}
+
+static void write_refusals(struct json_writer *j, struct control *c)
+{
+    struct refusal list[CONTROL_REFUSALS_MAX];
+    size_t count = gather_refusals(c, list);
     json_array(j);
     for (size_t i = 0; i < count; i++) {
-        size_t at = 0;
-        while (at < c->refusal_totals_count && !slice_is_text(list[i].reason, kept[at].reason)) {
-            at++;
-        }
-        if (at == c->refusal_totals_count && c->refusal_totals_count < CONTROL_REFUSALS_MAX
-            && list[i].reason.len < sizeof kept[at].reason) {
-            memset(&kept[at], 0, sizeof kept[at]);
-            memcpy(kept[at].reason, list[i].reason.at, list[i].reason.len);
-            kept[at].before = list[i].total;
-            kept[at].at_ms = now;
-            c->refusal_totals_count++;
-        }
-        double per_min = -1;
-        if (at < c->refusal_totals_count) {
-            uint64_t elapsed = now - kept[at].at_ms;
-            per_min = elapsed >= 1000 && list[i].total >= kept[at].before
-                          ? (list[i].total - kept[at].before) * 60000
-                                / (double)(elapsed > 60000 ? elapsed : 60000)
-                          : 0;
-            if (elapsed >= 60000) {
-                kept[at].before = list[i].total;
-                kept[at].at_ms = now;
-            }
-        }
+        const struct refusal_total *kept = refusal_find(c, list[i].reason);
+        double per_s = kept != NULL ? report_rate(kept->ring, c->refusal_samples) : -1;
         json_object(j);
         json_put_slice(j, "reason", list[i].reason);
-        put_known(j, "per_min", per_min);
+        put_known(j, "per_min", per_s < 0 ? -1 : per_s * 60);
         json_put_double(j, "total", list[i].total);
         json_object_end(j);
     }
@@ -548,7 +570,7 @@ void view_status(struct ask *a)
     json_put_u64(j, "v", 1);
     json_put_text(j, "version", CONTROL_VERSION);
     json_put_text(j, "site", c->site);
-    json_put_slice(j, "host", http_field_find(&a->call->head, "Host"));
+    json_put_text(j, "host", c->host);
     json_put_time(j, "now", a->now_ms);
     json_put_double(j, "up_s", (double)(port_now_ms(c->port) - c->began_ms) / 1000);
     json_name(j, "fleet");

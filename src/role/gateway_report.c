@@ -35,6 +35,24 @@ static void write_flow(struct gateway *g, struct writer *w)
     }
 }
 
+/* Both clocks at one instant: who reads this on the same machine can tell how old it is, and so how
+ * far our wall clock is off from its own. */
+static void write_clock(struct gateway *g, struct writer *w)
+{
+    enum time_quality quality;
+    int64_t wall_ms = port_wall_ms(g->port, &quality);
+    metrics_name(w, "holdfast_gateway_wall_clock_milliseconds", "gauge",
+                 "Milliseconds since 1970 by the gateway's clock, when it reported.");
+    metrics_value(w, "holdfast_gateway_wall_clock_milliseconds", NULL,
+                  wall_ms > 0 ? (uint64_t)wall_ms : 0);
+    metrics_name(w, "holdfast_gateway_monotonic_clock_milliseconds", "gauge",
+                 "The machine's clock that never goes back, when it reported.");
+    metrics_value(w, "holdfast_gateway_monotonic_clock_milliseconds", NULL, port_now_ms(g->port));
+    metrics_name(w, "holdfast_gateway_clock_quality", "gauge",
+                 "Of the wall clock: 0 unknown, 1 holdover, 2 synced.");
+    metrics_value(w, "holdfast_gateway_clock_quality", NULL, (uint64_t)quality);
+}
+
 static void write_spool(struct gateway *g, struct writer *w)
 {
     bus_position acked = bus_acked(g->bus);
@@ -89,6 +107,7 @@ void gateway_report(struct gateway *g)
 {
     struct writer w = writer_over(g->report, sizeof g->report);
     if (g->config->metrics_path != NULL) {
+        write_clock(g, &w);
         write_flow(g, &w);
         write_spool(g, &w);
         write_refusals(&g->refusals, &w);

@@ -69,6 +69,25 @@ class Site:
         # First uses of certificates are noted after the start, some at a time: all but the device never heard of.
         wait_for(lambda: self.good("/fleet")["identities"]["enrolled"] <= 1, "first uses are noted")
 
+    def report(self, gateway, turn, wall_ms=None):
+        """What the gateway's process would write once a second; its clocks are those of this machine unless said otherwise."""
+        wall_ms = int(time.time() * 1000) if wall_ms is None else wall_ms
+        kind = "# TYPE holdfast_{0} gauge\nholdfast_{0} {1}\n".format
+        text = (kind("gateway_sessions", 3) + kind("gateway_wall_clock_milliseconds", wall_ms) + kind("gateway_clock_quality", 2)
+                + kind("gateway_monotonic_clock_milliseconds", int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1000))
+                + f"holdfast_reports_total {turn}\n")
+        new = pathlib.Path(self.dir, "run", f"{gateway}.new")
+        new.write_text(text)
+        new.rename(new.with_suffix(".metrics"))
+
+    def gateways_report(self):
+        """Both gateways live until their silence is noticed."""
+        for turn in (1, 2):
+            for gateway in ("gw-1", "gw-2"):
+                self.report(gateway, turn)
+            state = "unknown" if turn == 1 else "connected"
+            wait_for(lambda: [g["state"] for g in self.good("/gateways")["items"]] == [state] * 2, f"the gateways are {state}")
+
     def stop(self, signal_number=signal.SIGTERM):
         self.process.send_signal(signal_number)
         self.process.wait(DEADLINE)
@@ -164,6 +183,7 @@ def hold(value, schema, where):
 
 
 EXAMPLES = {"/devices/{NAME}": "/devices/press-001", "/devices/{NAME}/entries": "/devices/press-001/entries",
+            "/devices/{NAME}/links": "/devices/press-001/links", "/devices/{NAME}/boots": "/devices/press-001/boots",
             "/data/series": "/data/series?device=press-001", "/data/last": "/data/last?device=press-001",
             "/data/points": "/data/points?device=press-001&stream=s&name=temperature&limit=5",
             "/data/buckets": "/data/buckets?device=press-001&stream=s&name=temperature&buckets=7"}
@@ -230,6 +250,7 @@ def test_lists_are_filtered_sorted_and_cut_on_the_server(site):
             cursor, pages = page["next"], pages + 1
         assert sorted(names) == whole and pages == 3, (sort, names)
     assert [d["name"] for d in site.good("/devices", sort="-name")["items"]] == whole[::-1]
+    site.gateways_report()
     some = site.good("/devices", q="state:degraded OR connected:no", limit=1)
     assert some["total"] == 4 and len(some["items"]) == 1 and some["next"]
     assert {d["state"] for d in site.good("/devices", q="state:degraded")["items"]} == {"degraded"}
@@ -568,6 +589,49 @@ def test_a_gateway_that_stops_reporting_is_silent_and_its_gauges_go(site):
     wait_for(lambda: site.good("/gateways")["items"][0]["state"] == "silent", "gw-1 is silent")
     assert any("gw-1 is silent" in a["what"] for a in site.good("/fleet")["attention"])
     assert b"holdfast_gateway_sessions" not in site.ask("GET", "/metrics", port=site.metrics_port)[2]
+
+
+def test_a_device_is_connected_only_while_its_gateway_reports(site):
+    """By the word of a gateway that is silent a device is not connected: its link is unknown, in row, list, totals and detail."""
+    assert site.good("/fleet")["connected"] == 0 and site.good("/devices/press-001")["link"] == "unknown"
+    site.gateways_report()
+    row = site.good("/devices/press-001")
+    assert row["link"] == "connected" and row["connected"] and row["history"]["links"][0]["state"] == "connected", row
+    assert site.good("/devices/press-010")["link"] == "silent"
+    assert site.good("/fleet")["connected"] == site.good("/devices", q="connected:yes")["total"] == 18
+    wait_for(lambda: site.good("/devices/press-001")["link"] == "unknown", "the link of a silent gateway's device is unknown")
+    row = site.good("/devices/press-001")
+    assert not row["connected"] and row["linked_at"] is None and row["history"]["links"][0]["state"] == "unknown", row
+    assert site.good("/fleet")["connected"] == 0
+
+
+def test_where_a_device_was_linked_and_how_that_ended_is_told(site):
+    """Links and boots of a device, newest first, in detail and in pages of their own."""
+    detail = site.good("/devices/press-010")
+    last, before = detail["history"]["links"]
+    assert (last["gateway"], last["state"], last["why"]) == ("gw-2", "silent", "lost") and last["until"] > last["from"], last
+    assert (before["gateway"], before["why"]) == ("gw-3", "keep alive") and before["until"] < last["from"], before
+    first = site.good("/devices/press-010/links", limit=1)
+    assert first["items"] == [last]
+    assert site.good("/devices/press-010/links", limit=1, cursor=first["next"])["items"] == [before]
+    assert [b["boot"] for b in detail["history"]["boots"]] == [3, 2, 1]
+    page = site.good("/devices/press-010/boots", limit=2)
+    assert [b["boot"] for b in page["items"]] == [3, 2] and page["next"]
+    page = site.good("/devices/press-010/boots", limit=2, cursor=page["next"])
+    assert [b["boot"] for b in page["items"]] == [1] and page["next"] is None
+    assert site.good("/status")["host"] == socket.gethostname()
+
+
+def test_a_gateways_clock_is_compared_with_ours(site):
+    """The offset of a gateway's wall clock, and that it is unknown where its report has no clock or an impossible one."""
+    def told():
+        return {g["name"]: (g["clock_offset_s"], g["clock_quality"]) for g in site.good("/gateways")["items"]}
+    site.report("gw-1", 1, int(time.time() * 1000) - 3410)
+    site.report("gw-2", 1)
+    wait_for(lambda: len(told()) == 2, "the gateways are seen")
+    assert abs(told()["gw-1"][0] + 3.41) < 0.2 and abs(told()["gw-2"][0]) < 0.2 and told()["gw-1"][1] == "synced", told()
+    pathlib.Path(site.dir, "run", "gw-1.metrics").write_text("holdfast_gateway_sessions 3\nholdfast_reports_total 9\n")
+    wait_for(lambda: told()["gw-1"] == (None, "unknown"), "no clock, no offset")
 
 
 def test_http_that_could_be_read_in_two_ways_is_refused(site):

@@ -163,6 +163,27 @@ static void put_points(struct store *st,
     need(store_append(st, series, points, count, &repeated) == STORE_OK, store_why(st));
 }
 
+/* Three boots, a link that was lost and the one that stands. */
+static void put_past(struct store *st, uint32_t number, const struct store_device *row)
+{
+    uint32_t expired = 0;
+    for (uint32_t boot = 1; boot <= row->boot; boot++) {
+        struct store_hello hello = {
+            .boot = boot, .first = 1, .received_ms = row->hello_ms - (3 - (int64_t)boot) * 1000};
+        need(store_hello_put(st, &row->device, &hello, &expired) == STORE_OK, store_why(st));
+    }
+    need(store_link_begin(st, &row->device, "gw-3", row->linked_ms - 9000) == STORE_OK
+             && store_link_end(st, &row->device, "gw-3", row->linked_ms - 1000, "keep alive")
+                    == STORE_OK
+             && store_link_begin(st, &row->device, row->gateway, row->linked_ms) == STORE_OK,
+         store_why(st));
+    if (number % 10 == 9) {
+        need(store_link_end(st, &row->device, row->gateway, row->linked_ms + 1000, "lost")
+                 == STORE_OK,
+             store_why(st));
+    }
+}
+
 static void put_device(struct store *st, uint32_t number, unsigned count)
 {
     struct store_device row = {0};
@@ -177,6 +198,7 @@ static void put_device(struct store *st, uint32_t number, unsigned count)
         (void)snprintf(row.gateway, sizeof row.gateway, "gw-%u", (unsigned)(1 + number % 2));
         row.linked_ms = now_ms() - 60000;
         row.hello_ms = row.linked_ms;
+        put_past(st, number, &row);
     }
     put_points(st, number, row.points, count, "temperature", "Cel");
     put_points(st, number, row.points, count, "pressure", "bar");

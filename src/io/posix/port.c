@@ -196,6 +196,15 @@ uint64_t port_now_ms(const struct port *port)
     return port_now_us(port) / 1000u;
 }
 
+void port_host_name(const struct port *port, char out[PORT_HOST_NAME_MAX + 1])
+{
+    (void)port;
+    if (gethostname(out, PORT_HOST_NAME_MAX + 1) != 0) {
+        out[0] = '\0';
+    }
+    out[PORT_HOST_NAME_MAX] = '\0'; /* a longer name may be cut without an end */
+}
+
 static enum time_quality ask_quality(int64_t wall_ms)
 {
     struct timex kernel = {0};

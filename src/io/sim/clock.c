@@ -4,6 +4,7 @@
  */
 #include "io/sim/inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const int64_t world_epoch_ms = INT64_C(1795435200000); /* 2026-11-23 12:00 UTC */
@@ -75,6 +76,11 @@ int64_t port_wall_ms(const struct port *port, enum time_quality *quality)
         *quality = port->machine->quality;
     }
     return world_epoch_ms + (int64_t)sim_now_ms(port->world) + port->machine->clock_offset_ms;
+}
+
+void port_host_name(const struct port *port, char out[PORT_HOST_NAME_MAX + 1])
+{
+    (void)snprintf(out, PORT_HOST_NAME_MAX + 1, "%s", port->machine->name);
 }
 
 /* ---- wakes: at most one happening counts, and it may find that it was put off ---- */
