@@ -158,14 +158,31 @@ bool metrics_label_find(struct slice labels, const char *wanted, struct slice *v
     return false;
 }
 
+/* The next line that begins with `name`, unread: most lines are about something else, and are not
+ * worth reading. Empty at the end. */
+static struct slice next_line_of(struct slice *text, struct slice name)
+{
+    while (text->len > 0) {
+        const uint8_t *end = memchr(text->at, '\n', text->len);
+        size_t len = end == NULL ? text->len : (size_t)(end - text->at);
+        struct slice line = slice_of(text->at, len);
+        *text = slice_after(*text, len + 1);
+        if (len > name.len && slice_has_prefix(line, name)) {
+            return line;
+        }
+    }
+    return (struct slice){0};
+}
+
 bool metrics_sum(
     struct slice text, const char *name, const char *label, const char *value, double *out)
 {
     bool found = false;
     double sum = 0;
-    struct metrics_line line;
-    while ((line = metrics_line_next(&text)).kind != METRICS_END) {
+    struct slice given;
+    while ((given = next_line_of(&text, slice_text(name))).len > 0) {
         struct slice got;
+        struct metrics_line line = read_sample(given);
         if (line.kind != METRICS_SAMPLE || !slice_is_text(line.name, name)) {
             continue;
         }
