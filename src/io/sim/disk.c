@@ -129,10 +129,20 @@ bool disk_is_in_folder(const char *path, const char *folder)
     return strcmp(own, folder) == 0;
 }
 
+static uint64_t hash_of_path(const char *path)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const char *at = path; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
 static struct name *names_find(const struct names *names, const char *path)
 {
+    uint64_t hash = hash_of_path(path);
     for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->list[i].path, path) == 0) {
+        if (names->list[i].hash == hash && strcmp(names->list[i].path, path) == 0) {
             return &names->list[i];
         }
     }
@@ -163,7 +173,8 @@ void disk_names_put(struct names *names, const char *path, struct sim_inode *ino
     (void)disk_hold(inode); /* first: it may be the one that is replaced */
     disk_names_remove(names, path);
     names->list = disk_grown(names->list, &names->cap, names->count + 1, sizeof *names->list);
-    names->list[names->count++] = (struct name){.path = copy_text(path), .inode = inode};
+    names->list[names->count++] =
+        (struct name){.path = copy_text(path), .hash = hash_of_path(path), .inode = inode};
 }
 
 static bool is_below(const char *path, const char *folder)
@@ -187,6 +198,7 @@ static void names_move_below(struct names *names, const char *from, const char *
             memcpy(moved + to_len, path + from_len, rest + 1);
             free(path);
             names->list[i].path = copy_text(moved);
+            names->list[i].hash = hash_of_path(moved);
         }
     }
 }
@@ -232,6 +244,18 @@ static void done(struct sim_disk *disk)
     }
 }
 
+/* As the kernel writes back what nobody syncs: the oldest half becomes durable, in its order. */
+static void write_back_names(struct sim_disk *disk)
+{
+    size_t half = disk->ops_count / 2;
+    for (size_t i = 0; i < half; i++) {
+        disk_names_apply(&disk->durable, &disk->ops[i]);
+        op_free(&disk->ops[i]);
+    }
+    disk->ops_count -= half;
+    memmove(disk->ops, disk->ops + half, disk->ops_count * sizeof *disk->ops);
+}
+
 static void do_name_op(struct sim_disk *disk,
                        enum name_op_kind kind,
                        const char *path,
@@ -245,6 +269,9 @@ static void do_name_op(struct sim_disk *disk,
                            .to = to != NULL ? copy_text(to) : NULL,
                            .inode = disk_hold(inode)};
     disk_names_apply(&disk->now, op);
+    if (disk->ops_count > SIM_NAMES_WAITING_MAX) {
+        write_back_names(disk);
+    }
     done(disk);
 }
 

@@ -14,7 +14,12 @@
 
 #include "io/port.h"
 
-enum { SIM_SECTOR = 512, SIM_PATH_MAX = 512 };
+enum {
+    SIM_SECTOR = 512,
+    SIM_PATH_MAX = 512,
+    SIM_NAMES_WAITING_MAX = 512 /* unsynced name operations of a disk; beyond, the oldest become
+                                   durable by themselves, as a kernel writes back */
+};
 
 struct sim_disk;
 struct sim_inode;

@@ -26,6 +26,7 @@ struct sim_inode {
 
 struct name {
     char *path;
+    uint64_t hash;           /* of the path */
     struct sim_inode *inode; /* NULL: a folder */
 };
 

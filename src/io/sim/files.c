@@ -35,7 +35,9 @@ static void look(struct machine *machine, const struct sim_inode *written)
             if (port->dead || watch->due) {
                 continue;
             }
-            struct sim_inode *now = sim_disk_find(machine->disk, watch->path);
+            /* Only a change of names can change what the path names. */
+            struct sim_inode *now =
+                written != NULL ? watch->inode : sim_disk_find(machine->disk, watch->path);
             if (now != watch->inode || (written != NULL && now == written)) {
                 watch->inode = now;
                 watch->due = true;
