@@ -35,6 +35,7 @@ struct plant_spec {
     uint32_t devices_per_s;   /* how many begin a second, in order; 0: all at once */
     uint32_t journal_percent; /* devices whose outbox is a journal; the others keep it in memory */
     uint32_t period_ms; /* between two samples of a device's own waveform; 0: none, plant_feed */
+    uint32_t batch_ms;  /* of ingest's transactions; 0: its default */
     uint64_t certificate_life_ms; /* of devices; 0: 7 days */
     bool has_console;             /* control's API and console, plain http */
     bool is_talkative;            /* devices say on stderr what they do */

@@ -11,7 +11,7 @@
 
 #define DAY_MS UINT64_C(86400000)
 
-enum { PEM_MAX = 4096, LIFE_DAYS = 7, CONNECTIONS_SPARE = 256 };
+enum { PEM_MAX = 4096, LIFE_DAYS = 7, CONNECTIONS_SPARE = 256, SEGMENT_BYTES = 1 << 20 };
 
 /* What goes from one machine to another by hand. */
 struct carried {
@@ -152,7 +152,8 @@ static void configure_gateway(struct plant *p, uint32_t index)
         .metrics_path = s->metrics,
         .refusals_path = s->refusals,
         .allow_3_1_1 = true,
-        .limits = {.connections_max = p->spec.devices + CONNECTIONS_SPARE},
+        .limits = {.connections_max = p->spec.devices + CONNECTIONS_SPARE,
+                   .spool_segment_bytes = SEGMENT_BYTES},
     };
 }
 
@@ -171,7 +172,8 @@ void plant_configure(struct plant *p)
         .devices_listen = "0.0.0.0:9443",
         .device_lifetime_ms = life_ms,
     };
-    p->ingest = (struct ingest_config){.data_dir = PLANT_DATA, .domain = p->keeper.domain};
+    p->ingest = (struct ingest_config){
+        .data_dir = PLANT_DATA, .domain = p->keeper.domain, .batch_ms = p->spec.batch_ms};
     for (uint32_t i = 0; i < p->spec.gateways; i++) {
         configure_gateway(p, i);
     }
