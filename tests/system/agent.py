@@ -6,6 +6,7 @@ import base64, hashlib, hmac, http.server, json, os, re, signal, ssl, subprocess
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from spool import KINDS, records  # noqa: E402
 from gateway import BUILD, DEADLINE, Gateway, Skip, check, make_ca, make_leaf, openssl  # noqa: E402
 
 try:
@@ -197,15 +198,9 @@ class Agent:
 
 # ---- what the gateway holds, verified ----
 
-def unescape(text):
-    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes.fromhex(m.group(1).decode()), text)
-
-
 def spool_records(d):
-    listed = out_of(f"{BUILD}/system/spool_tool", f"{d}/spool", "list")
-    for line in listed.splitlines():
-        _, kind, device, topic, payload, exporter = line.split(b" ")
-        yield kind.decode(), device.decode(), unescape(topic), unescape(payload), exporter.decode()
+    for r in records(f"{d}/spool", BUILD):
+        yield KINDS[r.kind], r.device_text(), r.topic, r.payload, r.rest.hex()
 
 
 def verify_signature(site, hello, topic):

@@ -6,6 +6,9 @@ event, with a deadline. Programs come from HOLDFAST_BUILD (default build/sanitiz
 """
 import hashlib, os, re, select, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from spool import KINDS, acknowledge, records  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEADLINE = 20.0
 
@@ -137,18 +140,8 @@ class Gateway:
 
 
 def spool(d):
-    out = subprocess.run([f"{BUILD}/system/spool_tool", f"{d}/spool", "list"], check=True, capture_output=True,
-                         text=True).stdout
-    rows = []
-    for line in out.splitlines():
-        position, kind, device, topic, payload, digest = line.split(" ")
-        rows.append({"kind": kind, "device": device, "topic": topic, "payload": payload, "digest": digest})
-    return rows
-
-
-def plain(text):
-    """The bytes that spool_tool printed."""
-    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m.group(1), 16)]), text.encode())
+    return [{"kind": KINDS[r.kind], "device": r.device_text(), "topic": r.topic.decode("latin-1"),
+             "payload": r.payload.decode("latin-1"), "digest": r.rest.hex()} for r in records(f"{d}/spool", BUILD)]
 
 
 def payloads(d):
@@ -355,7 +348,7 @@ def test_link_records(d):
     check(rows[1]["digest"] == hashlib.sha256(material).hexdigest(), "another exporter")
     certificate = subprocess.run(["openssl", "x509", "-in", f"{d}/alpha.pem", "-outform", "der"], check=True,
                                  capture_output=True).stdout
-    check(plain(rows[1]["payload"]) == certificate, "another certificate")
+    check(rows[1]["payload"].encode("latin-1") == certificate, "another certificate")
     check(rows[3]["payload"] == "lost")
 
 
@@ -522,7 +515,7 @@ def test_full_spool(d):
     first = len(acked)
     end = time.monotonic() + DEADLINE
     while len(acked) < total and time.monotonic() < end:
-        subprocess.run([f"{BUILD}/system/spool_tool", f"{d}/spool", "ack"], check=True)
+        acknowledge(f"{d}/spool", BUILD)
         time.sleep(0.05)
     for t in threads:
         t.join(DEADLINE)

@@ -7,59 +7,24 @@ import os
 import random
 import signal
 import struct
-import subprocess
 import sys
 
 import lib
 import skab
+import spool
 from lib import Failed, Platform, Script, need, wait_for
 
 AGENT = "rig-agent"
-PUBLISHED, LINKED, UNLINKED = 1, 2, 3
-
-
-class Record:
-    """src/codec/bus_record.h, taken apart and put together."""
-
-    def __init__(self, raw):
-        self.version, self.kind, self.quality = raw[0], raw[1], raw[2]
-        self.device, self.received = raw[3:19], raw[19:27]
-        end = 29 + struct.unpack(">H", raw[27:29])[0]
-        self.topic = raw[29:end]
-        length = struct.unpack(">I", raw[end:end + 4])[0]
-        self.payload = raw[end + 4:end + 4 + length]
-        self.rest = raw[end + 4 + length:]
-
-    def with_(self, **changed):
-        copy = Record(self.bytes())
-        copy.__dict__.update(changed)
-        return copy
-
-    def bytes(self):
-        return (bytes([self.version, self.kind, self.quality]) + self.device + self.received
-                + struct.pack(">H", len(self.topic)) + self.topic + struct.pack(">I", len(self.payload)) + self.payload + self.rest)
-
-    def is_telemetry(self):
-        return self.kind == PUBLISHED and b"/t/" in self.topic
-
-    def is_hello(self):
-        return self.kind == PUBLISHED and self.topic.endswith(b"/hello")
-
-
-def spool_tool(platform, *args, text=None):
-    tool = os.path.join(os.path.dirname(platform.up()["bin"].rstrip("/")), "tools", "spool")
-    need(os.path.exists(tool), f"{tool} is not built")
-    done = subprocess.run([tool, *args], input=text, capture_output=True, text=True, timeout=60 * lib.SLOWER)
-    need(done.returncode == 0, f"spool {args[0]}: {done.stderr.strip()}")
-    return done.stdout
-
-
 def spool_of(platform, gateway="gw-1"):
     return str(platform.data / "gateway" / gateway / "spool")
 
 
+def build_of(platform):
+    return os.path.dirname(platform.up()["bin"].rstrip("/"))
+
+
 def records(platform):
-    return [Record(bytes.fromhex(line.split()[1])) for line in spool_tool(platform, "dump", spool_of(platform)).splitlines()]
+    return spool.records(spool_of(platform), build_of(platform))
 
 
 def inject(platform, bad):
@@ -70,8 +35,7 @@ def inject(platform, bad):
         gateway = platform.pid("gw-1")
         os.kill(gateway, signal.SIGKILL)
         wait_for(lambda: lib.is_gone(gateway), 20, "the gateway is gone")
-        text = "".join(record.bytes().hex() + "\n" for record in bad)
-        end = int(spool_tool(platform, "inject", spool_of(platform), text=text))
+        end = spool.inject(spool_of(platform), build_of(platform), bad)
     finally:
         os.kill(keeper, signal.SIGCONT)
     wait_for(lambda: platform.applied("gw-1") >= end, 60, "ingest has read what was injected")

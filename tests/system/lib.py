@@ -93,7 +93,8 @@ def is_gone(pid):
 class Platform:
     """`holdfast demo` in a folder of its own. Use as a context manager."""
 
-    def __init__(self, devices=3, name="system"):
+    def __init__(self, devices=3, name="system", env=None):
+        self.more_env = env or {}  # of all its roles
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"holdfast-{name}-"))
         self.data = self.dir / "data"
         self.base = free_port_base()
@@ -123,7 +124,8 @@ class Platform:
         command = [str(BIN / "holdfast"), "demo"] if BIN else [str(TOP / "demo")]
         command += ["--dir", str(self.data), "--port-base", str(self.base), "--devices", str(self.devices), "--yes"]
         self.log = open(self.dir / "demo.log", "ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        env = dict(os.environ, **self.more_env)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env=env)
         wait_for(lambda: self.ended() or (self.data / "up.json").exists(), 240 if BIN else 900, "up.json")
         if self.ended():
             raise Failed(f"the platform ended with status {self.process.returncode}")
@@ -295,17 +297,18 @@ class Platform:
         text = self.cli("device", "bundle", name, "--for", "mosquitto", "--out", str(out), "--gateway", gateway, "--json").stdout
         return json.loads(text)["id"], out
 
-    def agent(self, name, source, gateways, *more):
+    def agent(self, name, source, gateways, *more, env=None, devices_url=None, state=None, **how):
         """A holdfast-agent with an IDevID of the demo's factory, in a folder of its own."""
-        state = self.dir / name
+        state = state or self.dir / name
         if not (state / "idevid.pem").exists():
             self.cli("factory", "idevid", name, "--dir", str(self.data / "factory"), "--out", str(state))
         up = self.up()
         command = [self.program("holdfast-agent"), "--state", str(state), "--idevid", str(state / "idevid.pem"),
-                   "--idevid-key", str(state / "idevid.key"), "--root", up["root"], "--devices-url", up["devices_url"],
+                   "--idevid-key", str(state / "idevid.key"), "--root", up["root"], "--devices-url", devices_url or up["devices_url"],
                    "--gateway", gateways, "--source", source, "--outbox", "journal", *more]
         log = open(self.dir / f"{name}.log", "ab")
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        how.setdefault("stdin", subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, **(env or {})), **how)
         self.others.append(process)
         return process
 
@@ -344,16 +347,16 @@ def mqtt_publish(topic, payload, packet_id, dup=False):
 class Mqtt:
     """One connection. Its methods raise OSError when the link is gone."""
 
-    def __init__(self, port, folder, name, connect=True):
+    def __init__(self, port, folder, name, connect=True, keep_alive=60, timeout=10):
         context = ssl.create_default_context(cafile=str(folder / "root.pem"))
         context.load_cert_chain(str(folder / f"{name}.pem"), str(folder / f"{name}.key"))
-        raw = socket.create_connection(("localhost", port), timeout=10 * SLOWER)
+        raw = socket.create_connection(("localhost", port), timeout=timeout * SLOWER)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(raw, server_hostname="localhost")
         self.bytes = b""
         self.receive_maximum = 16
         if connect:
-            self.send(mqtt_connect(name))
+            self.send(mqtt_connect(name, keep_alive))
             kind, _, body = self.receive()
             if kind != CONNACK or body[1] != 0:
                 raise OSError(f"refused: packet {kind}, {body.hex()}")
@@ -366,6 +369,7 @@ class Mqtt:
         return struct.unpack(">H", connack[at + 1:at + 3])[0] if at == 3 else 16
 
     def send(self, data):
+        self.sock.settimeout(20 * SLOWER)
         self.sock.sendall(data)
 
     def receive(self, timeout=None):
@@ -405,11 +409,14 @@ class Mqtt:
 
 class Sender(threading.Thread):
     """Publishes (key, topic, payload) in order with QoS 1, through every loss of the link, until all are acknowledged.
-    `acked` holds the keys whose PUBACK came, in the order in which it came."""
+    `acked` holds the keys whose PUBACK came, in the order in which it came; `ports` are taken in turn, `tell` hears of
+    each attempt and acknowledgement; a link that gives no answer for `patience_s` is given up."""
 
-    def __init__(self, port, folder, name, messages, pace_s=0.0):
+    def __init__(self, port, folder, name, messages, pace_s=0.0, ports=(), tell=None, keep_alive=60, patience_s=20):
         super().__init__(daemon=True)
-        self.port, self.folder, self.client = port, folder, name
+        self.ports, self.folder, self.client = list(ports) or [port], folder, name
+        self.tell = tell or (lambda what, key: None)
+        self.keep_alive, self.patience_s = keep_alive, patience_s
         self.messages = messages
         self.pace_s = pace_s
         self.attempted = 0
@@ -422,10 +429,13 @@ class Sender(threading.Thread):
 
     def run(self):
         waiting = list(range(len(self.messages)))
+        tries = 0
         while waiting and not self.stopped:
             link = None
             try:
-                link = Mqtt(self.port, self.folder, self.client)
+                port = self.ports[tries % len(self.ports)]
+                tries += 1
+                link = Mqtt(port, self.folder, self.client, keep_alive=self.keep_alive, timeout=min(10, self.patience_s))
                 self.connections += 1
                 waiting = self.over(link, waiting)
             except (OSError, ssl.SSLError) as error:
@@ -445,11 +455,15 @@ class Sender(threading.Thread):
                 i = queue.pop(0)
                 self.attempted = max(self.attempted, i + 1)
                 ids[next_id] = i
+                self.tell("attempt", self.messages[i][0])
                 link.send(mqtt_publish(self.messages[i][1], self.messages[i][2], next_id))
                 next_id = next_id % 65535 + 1
                 if self.pace_s:
                     time.sleep(self.pace_s)
-            packet = link.receive(timeout=0.001 if queue and len(ids) < link.receive_maximum else None)
+            is_full = not queue or len(ids) >= link.receive_maximum
+            packet = link.receive(timeout=self.patience_s * SLOWER if is_full else 0.001)
+            if packet is None and is_full:
+                raise OSError("no answer")
             if packet and packet[0] == PUBACK:
                 self.note(ids, packet[2])
             elif packet and packet[0] == DISCONNECT:
@@ -462,6 +476,7 @@ class Sender(threading.Thread):
         if i is None:
             return
         self.done.add(i)
+        self.tell("ack" if reason < 0x80 else "refused", self.messages[i][0])
         (self.acked if reason < 0x80 else self.refused).append(self.messages[i][0])
 
 

@@ -2,6 +2,7 @@
  * A spool in a test's hands: what a hostile gateway can do, since the journal is its own.
  *
  *   spool dump DIR      a line per durable record: position behind it, a blank, the record in hex
+ *   spool ack DIR       acknowledges all that is durable, as ingest does; prints the position
  *   spool inject DIR    appends the records whose hex comes on stdin, a line each; prints the last
  * position. The gateway must not run: there is one writer at a time.
  */
@@ -28,7 +29,17 @@ static void on_event(void *role, const struct port_event *ev)
     }
 }
 
-static int dump(struct tool *tool, const char *dir)
+static void print_record(struct slice record, bus_position next)
+{
+    (void)printf("%llu ", (unsigned long long)next);
+    for (size_t i = 0; i < record.len; i++) {
+        (void)printf("%02x", record.at[i]);
+    }
+    (void)printf("\n");
+}
+
+/* Reads to the end; then prints what is there, or acknowledges it. */
+static int read_all(struct tool *tool, const char *dir, bool acknowledges)
 {
     struct bus_reader *reader = NULL;
     struct port_why why = {""};
@@ -38,19 +49,20 @@ static int dump(struct tool *tool, const char *dir)
         return 1;
     }
     struct slice record;
-    bus_position next;
+    bus_position next = 0;
     while ((result = bus_next(reader, &record, &next)) == BUS_OK) {
-        (void)printf("%llu ", (unsigned long long)next);
-        for (size_t i = 0; i < record.len; i++) {
-            (void)printf("%02x", record.at[i]);
+        if (!acknowledges) {
+            print_record(record, next);
         }
-        (void)printf("\n");
     }
-    if (result != BUS_END) {
+    bool ok = result == BUS_END && (!acknowledges || bus_reader_ack(reader, "ingest", next) == BUS_OK);
+    if (!ok) {
         (void)fprintf(stderr, "spool: %s\n", bus_reader_why(reader));
+    } else if (acknowledges) {
+        (void)printf("%llu\n", (unsigned long long)next);
     }
     bus_reader_close(reader);
-    return result == BUS_END ? 0 : 1;
+    return ok ? 0 : 1;
 }
 
 static size_t bytes_of_hex(const char *hex, uint8_t *out)
@@ -119,8 +131,11 @@ static int inject(struct tool *tool, const char *dir)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3 || (strcmp(argv[1], "dump") != 0 && strcmp(argv[1], "inject") != 0)) {
-        (void)fprintf(stderr, "usage: spool dump|inject DIR\n");
+    bool dumps = argc == 3 && strcmp(argv[1], "dump") == 0;
+    bool acknowledges = argc == 3 && strcmp(argv[1], "ack") == 0;
+    bool injects = argc == 3 && strcmp(argv[1], "inject") == 0;
+    if (!dumps && !acknowledges && !injects) {
+        (void)fprintf(stderr, "usage: spool dump|ack|inject DIR\n");
         return 2;
     }
     struct tool tool = {0};
@@ -129,7 +144,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "spool: no port\n");
         return 1;
     }
-    int status = strcmp(argv[1], "dump") == 0 ? dump(&tool, argv[2]) : inject(&tool, argv[2]);
+    int status = injects ? inject(&tool, argv[2]) : read_all(&tool, argv[2], acknowledges);
     port_close_all(tool.port);
     return status;
 }
