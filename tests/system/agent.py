@@ -6,7 +6,7 @@ import base64, hashlib, hmac, http.server, json, os, re, signal, ssl, subprocess
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from spool import KINDS, records  # noqa: E402
+from spool import KINDS, STARTED, records  # noqa: E402
 from gateway import BUILD, DEADLINE, Gateway, Skip, check, make_ca, make_leaf, openssl  # noqa: E402
 
 try:
@@ -199,7 +199,10 @@ class Agent:
 # ---- what the gateway holds, verified ----
 
 def spool_records(d):
+    """Of devices: that the gateway itself has started is no word of theirs."""
     for r in records(f"{d}/spool", BUILD):
+        if r.kind == STARTED:
+            continue
         yield KINDS[r.kind], r.device_text(), r.topic, r.payload, r.rest.hex()
 
 

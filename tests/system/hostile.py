@@ -160,7 +160,7 @@ def invented(platform, links):
         device = b"invented" + i.to_bytes(8, "big")
         topic = b"hf/1/hf1:" + device.hex().encode() + b"/j/line"
         bad += [links[0].with_(device=device), links[0].with_(device=device, payload=bytes(range(200))),
-                links[0].with_(device=device, payload=b""), links[0].with_(kind=PUBLISHED, device=device, topic=topic, payload=b'{"pressure": 3}', rest=b"")]
+                links[0].with_(device=device, payload=b""), links[0].with_(kind=spool.PUBLISHED, device=device, topic=topic, payload=b'{"pressure": 3}', rest=b"")]
     before = platform.sql("SELECT device FROM device ORDER BY device")
     refused_as(platform, "invented devices", bad, {"not-enrolled": len(bad)})
     need(platform.sql("SELECT device FROM device ORDER BY device") == before, "a row was made for an invented device")
@@ -213,7 +213,7 @@ def main():
             script.run("reordered copies are duplicates and change nothing", reordered, platform, good)
             script.run("forged messages are refused as bad-mac and change nothing", forged, platform, good)
             script.run("messages under another name are refused and change nothing", other_name, platform, good)
-            script.run("records of invented devices are refused and make no row", invented, platform, [r for r in all_records if r.kind == LINKED])
+            script.run("records of invented devices are refused and make no row", invented, platform, [r for r in all_records if r.kind == spool.LINKED])
             script.run("malformed messages are refused and change nothing", malformed, platform, good)
             script.run("hellos with another signature are refused and change nothing", hellos, platform, hello)
             script.run("the device itself goes on after all that", still_open, platform, rows)
