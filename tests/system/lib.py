@@ -83,9 +83,11 @@ def free_port_base():
 
 
 def is_gone(pid):
-    """Has the process ended, though nobody may have asked for its status yet?"""
+    """Has the process ended, though nobody may have asked for its status yet? Its first thread can be a zombie while another
+    one is still in a sync and holds the files."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except FileNotFoundError:
         return True
 

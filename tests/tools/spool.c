@@ -55,7 +55,8 @@ static int read_all(struct tool *tool, const char *dir, bool acknowledges)
             print_record(record, next);
         }
     }
-    bool ok = result == BUS_END && (!acknowledges || bus_reader_ack(reader, "ingest", next) == BUS_OK);
+    bool ok =
+        result == BUS_END && (!acknowledges || bus_reader_ack(reader, "ingest", next) == BUS_OK);
     if (!ok) {
         (void)fprintf(stderr, "spool: %s\n", bus_reader_why(reader));
     } else if (acknowledges) {
