@@ -49,6 +49,7 @@ foreach(entry IN LISTS entries)
     string(APPEND rows "    {\"${path}\", \"${type}\", \"\\\"${digest}\\\"\", {.at = ${symbol}, .len = ${len}}, ${gzip}},\n")
     math(EXPR index "${index} + 1")
 endforeach()
+string(APPEND asm "#ifdef __CET__\n#include <cet.h>\n#endif\n") # the mark of -fcf-protection
 string(APPEND asm ".section .note.GNU-stack,\"\",%progbits\n")
 file(WRITE ${OUT}/assets.S "${asm}")
 file(WRITE ${OUT}/assets_table.c "/* Made by cmake/EmbedWeb.cmake. */

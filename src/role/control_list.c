@@ -191,6 +191,7 @@ static void put_cursor(struct ask *a, const uint32_t *rows, uint32_t end, uint32
     }
     if (order.key == SORT_NAME && !order.descending) {
         write_text(&w, "n:");
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): end is one of them */
         write_text(&w, a->control->fleet.rows[rows[end - 1]].name);
     } else {
         write_text(&w, "p:");

@@ -143,7 +143,7 @@ int ingest_run(const struct ingest_config *config)
 {
     struct ingest_process *process = NULL;
     int code = ingest_begin(config, &process);
-    if (code == 0) {
+    if (process != NULL) {
         port_run(process->port);
         code = ingest_end(process);
     }

@@ -181,6 +181,7 @@ static enum trust_list_result check_signer(const struct x509 *certs,
     case CHAIN_WRONG_PURPOSE:
     case CHAIN_UNKNOWN_CRITICAL: return TRUST_LIST_REFUSED;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): CHAIN_OK: there is a first */
     bool is_named = slice_is_text(certs[0].subject_common_name, TRUST_LIST_SIGNER);
     if (!is_named || !certs[0].extensions.has_key_usage || certs[0].extensions.has_ext_key_usage) {
         return refuse(TRUST_LIST_REFUSED, "trust list: signed by a certificate that is not for it",

@@ -143,6 +143,7 @@ static void survive(struct bytes *to,
 static void keep_names(struct names *names, const struct sim_disk *disk, const struct sim_cut *cut)
 {
     struct rng chance = rng_from_seed(cut->seed ^ 0x6e616d65u);
+    /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): the count never wraps */
     bool *seen = calloc(disk->ops_count + 1, sizeof *seen);
     INVARIANT(seen != NULL);
     for (size_t i = 0; i < disk->ops_count; i++) {

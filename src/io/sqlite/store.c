@@ -118,7 +118,7 @@ struct slice column_slice(sqlite3_stmt *s, int at)
 bool column_bytes(sqlite3_stmt *s, int at, void *out, size_t len)
 {
     struct slice bytes = column_slice(s, at);
-    if (bytes.len != len) {
+    if (bytes.at == NULL || bytes.len != len) {
         return false;
     }
     memcpy(out, bytes.at, len);
@@ -130,7 +130,7 @@ void column_text(sqlite3_stmt *s, int at, char *out, size_t cap)
     const unsigned char *text = sqlite3_column_text(s, at);
     size_t len = text != NULL ? (size_t)sqlite3_column_bytes(s, at) : 0;
     len = len < cap ? len : cap - 1;
-    if (len > 0) {
+    if (text != NULL && len > 0) {
         memcpy(out, text, len);
     }
     out[len] = '\0';

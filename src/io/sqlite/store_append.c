@@ -63,6 +63,9 @@ enum store_result store_head_get(struct store *st, int64_t series, struct head *
     enum store_result result = store_row(st, s);
     if (result == STORE_NOT_FOUND) {
         out->points = 0;
+        out->first_ms = 0;
+        out->last_ms = 0;
+        out->last = (struct point){0};
         out->has_chunks = false;
         out->closed_to_ms = 0;
         out->span_ms = 0;
