@@ -12,6 +12,7 @@ enum { SHOWN_MAX = 16, FILE_MAX = 8 << 20, ENCODED_MAX = TRACE_ENTRY_MAX };
 
 static const struct replay_core *const cores[] = {
     &replay_gateway_session,
+    &replay_ingest_device,
 };
 
 /* One replay; too large for a stack, and longjmp must find it as it was. */

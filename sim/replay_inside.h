@@ -19,5 +19,6 @@ struct replay_core {
 };
 
 extern const struct replay_core replay_gateway_session;
+extern const struct replay_core replay_ingest_device;
 
 #endif

@@ -19,7 +19,7 @@ enum {
     TRACE_CORES_MAX = 8,
     TRACE_ENTRY_MAX = 3 * RECORDER_RECORD_MAX, /* bytes of one entry, encoded */
     TRACE_TEXT_MAX = 200,
-    TRACE_IMAGE_MAX = 2048, /* bytes of any image */
+    TRACE_IMAGE_MAX = 4096, /* bytes of any image */
     TRACE_CONTEXT_MAX = 16384
 };
 

@@ -134,7 +134,7 @@ static void load(struct ingest *in)
         ev.loaded.received = &row.received;
         ev.loaded.links = slice_of(row.links, row.links_len);
     }
-    admit_step(&in->core, &ev, &in->fx);
+    ingest_step(in, &ev);
 }
 
 static void look_up(struct ingest *in, uint32_t boot)
@@ -152,7 +152,7 @@ static void look_up(struct ingest *in, uint32_t boot)
                                            .above_first = around.above_first,
                                            .below_first = around.below_first};
     ev.looked.older.boot.boot = boot;
-    admit_step(&in->core, &ev, &in->fx);
+    ingest_step(in, &ev);
 }
 
 /* ---- effects ---- */
@@ -376,7 +376,7 @@ static void decide(struct ingest *in,
         if (!begin(in)) {
             return;
         }
-        admit_step(&in->core, &ev, &in->fx);
+        ingest_step(in, &ev);
         enum admit_outcome outcome = in->fx.outcome;
         if (outcome != ADMIT_AGAIN) {
             count_outcome(in);
@@ -604,7 +604,7 @@ void ingest_commit(struct ingest *in)
     in->committed = in->counts;
     struct admit_event ev = {.kind = ADMIT_COMMITTED};
     enum admit_outcome outcome = in->fx.outcome;
-    admit_step(&in->core, &ev, &in->fx);
+    ingest_step(in, &ev);
     in->fx.outcome = outcome;
     tell_gateways(in);
     tell_control(in, change);

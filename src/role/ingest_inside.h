@@ -4,11 +4,12 @@
 #ifndef ROLE_INGEST_INSIDE_H
 #define ROLE_INGEST_INSIDE_H
 
-#include "core/ingest/admit.h"
+#include "core/ingest/admit_trace.h"
 #include "io/bus.h"
 #include "io/store.h"
 #include "role/ingest.h"
 #include "role/metrics.h"
+#include "role/trace.h"
 
 enum {
     INGEST_SOURCES_MAX = 256,  /* gateways */
@@ -102,7 +103,10 @@ struct ingest {
     struct port_wake *batch_wake, *rescan_wake, *report_wake, *retain_wake;
     struct port_file *applied;
     uint64_t applied_change;
-    bool is_over; /* nothing more may be read or committed */
+    struct trace *trace;    /* NULL: nothing is traced */
+    struct admit_traced at; /* the device whose step it is */
+    uint32_t *traced;       /* the recorder's marks, one for each place of `devices` */
+    bool is_over;           /* nothing more may be read or committed */
     int exit_code;
 
     /* What the core points to. */
@@ -174,6 +178,13 @@ enum store_result ingest_series_add(struct ingest *in, const struct admit_effect
 
 /* Appends everything to the store. */
 enum store_result ingest_series_flush(struct ingest *in);
+
+/* ---- ingest_trace.c ---- */
+
+/* One step of the core into in->fx, recorded before. */
+void ingest_step(struct ingest *in, const struct admit_event *ev);
+void ingest_trace_open(struct ingest *in);
+void ingest_trace_close(struct ingest *in);
 
 /* ---- ingest_report.c ---- */
 void ingest_report(struct ingest *in);

@@ -181,6 +181,7 @@ struct ingest *ingest_open(struct port *port,
         ingest_close(in);
         return NULL;
     }
+    ingest_trace_open(in);
     admit_check(&in->core);
     ingest_rescan(in);
     ingest_retry_waiting(in);
@@ -192,6 +193,7 @@ void ingest_close(struct ingest *in)
     if (in == NULL) {
         return;
     }
+    ingest_trace_close(in);
     for (uint32_t i = 0; i < in->sources_count; i++) {
         if (in->sources[i].reader != NULL) {
             bus_reader_close(in->sources[i].reader);
