@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const struct durable *const things[] = {
-    &durable_replace,       &durable_journal,  &durable_journal_long,
-    &durable_journal_doubt, &durable_sequence,
+    &durable_replace,  &durable_journal, &durable_journal_long, &durable_journal_doubt,
+    &durable_sequence, &durable_outbox,  &durable_keys,         &durable_registry,
 };
 
 static const struct {

@@ -16,7 +16,7 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { GENERATOR = 37, HALF_LEN = SIGNATURE_LEN / 2, POINT_TAG = 4, KEY_TEXT_LEN = 1 + 16 + 16 };
+enum { GENERATOR = 37, HALF_LEN = SIGNATURE_LEN / 2, POINT_TAG = 4, KEY_TEXT_LEN = 4 + 16 + 16 };
 
 #define PRIME UINT64_C(0x1fffffffffffffff) /* 2^61 - 1; 37 generates all of its group */
 #define ORDER (PRIME - 1)
@@ -167,7 +167,7 @@ static uint64_t check_of(uint64_t x)
 enum key_result key_to_pem(const struct key_private *key, struct writer *w)
 {
     write_text(w, pem_begin);
-    write_u8(w, key->kind == KEY_P256 ? 'p' : 'e');
+    write_text(w, key->kind == KEY_P256 ? "p256" : "e255"); /* as a whole: base64 */
     write_word(w, key->x);
     write_word(w, check_of(key->x));
     write_text(w, pem_end);
@@ -180,13 +180,13 @@ enum key_result key_from_pem(struct slice pem, struct key_private **out)
     const size_t end = sizeof pem_end - 1;
     uint64_t x = 0;
     uint64_t check = 0;
-    if (pem.len != begin + KEY_TEXT_LEN + end || memcmp(pem.at, pem_begin, begin) != 0
+    if (pem.len < begin + KEY_TEXT_LEN + end || memcmp(pem.at, pem_begin, begin) != 0
         || memcmp(pem.at + begin + KEY_TEXT_LEN, pem_end, end) != 0) {
         return KEY_MALFORMED;
     }
     const uint8_t *text = pem.at + begin;
-    if ((text[0] != 'p' && text[0] != 'e') || !read_hex(text + 1, &x)
-        || !read_hex(text + 17, &check) || x == 0 || x >= ORDER || check != check_of(x)) {
+    if ((memcmp(text, "p256", 4) != 0 && memcmp(text, "e255", 4) != 0) || !read_hex(text + 4, &x)
+        || !read_hex(text + 20, &check) || x == 0 || x >= ORDER || check != check_of(x)) {
         return KEY_MALFORMED;
     }
     return make(text[0] == 'p' ? KEY_P256 : KEY_ED25519, x, out);

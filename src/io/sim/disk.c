@@ -30,31 +30,6 @@ static char *copy_text(const char *text)
     return at;
 }
 
-static void bytes_resize(struct bytes *b, size_t len)
-{
-    b->at = disk_grown(b->at, &b->cap, len, 1);
-    if (len > b->len) {
-        memset(b->at + b->len, 0, len - b->len);
-    }
-    b->len = len;
-}
-
-void disk_bytes_put(struct bytes *b, uint64_t offset, struct slice from)
-{
-    if (from.len > 0) {
-        if (b->len < offset + from.len) {
-            bytes_resize(b, (size_t)offset + from.len);
-        }
-        memcpy(b->at + offset, from.at, from.len);
-    }
-}
-
-void disk_bytes_copy(struct bytes *to, const struct bytes *from)
-{
-    bytes_resize(to, 0);
-    disk_bytes_put(to, 0, slice_of(from->at, from->len));
-}
-
 /* ---- inodes ---- */
 
 struct sim_inode *disk_inode_new(void)
@@ -81,8 +56,8 @@ void disk_drop(struct sim_inode *inode)
         free(inode->changes[i].bytes);
     }
     free(inode->changes);
-    free(inode->now.at);
-    free(inode->durable.at);
+    pages_free(&inode->now);
+    pages_free(&inode->durable);
     free(inode);
 }
 
@@ -382,15 +357,7 @@ uint64_t sim_disk_size(const struct sim_inode *inode)
 
 size_t sim_disk_read(const struct sim_inode *inode, uint64_t offset, void *to, size_t len)
 {
-    if (offset >= inode->now.len) {
-        return 0;
-    }
-    size_t there = inode->now.len - (size_t)offset;
-    size_t got = len < there ? len : there;
-    if (got > 0) {
-        memcpy(to, inode->now.at + offset, got);
-    }
-    return got;
+    return pages_read(&inode->now, offset, to, len);
 }
 
 static void add_change(struct sim_disk *disk,
@@ -426,7 +393,7 @@ enum port_result sim_disk_write(struct sim_disk *disk,
     }
     if (bytes.len > 0) {
         add_change(disk, inode, offset, &bytes);
-        disk_bytes_put(&inode->now, offset, bytes);
+        pages_put(&inode->now, offset, bytes);
         done(disk);
     }
     return result;
@@ -438,7 +405,7 @@ enum port_result sim_disk_truncate(struct sim_disk *disk, struct sim_inode *inod
         return PORT_NO_SPACE;
     }
     add_change(disk, inode, size, NULL);
-    bytes_resize(&inode->now, (size_t)size);
+    pages_resize(&inode->now, size);
     done(disk);
     return PORT_OK;
 }
@@ -448,12 +415,12 @@ uint64_t sim_disk_mark(const struct sim_inode *inode)
     return inode->changes_count == 0 ? 0 : inode->changes[inode->changes_count - 1].number;
 }
 
-void disk_apply(struct bytes *to, const struct change *change)
+void disk_apply(struct pages *to, const struct change *change)
 {
     if (change->bytes == NULL) {
-        bytes_resize(to, (size_t)change->offset);
+        pages_resize(to, change->offset);
     } else {
-        disk_bytes_put(to, change->offset, slice_of(change->bytes, change->len));
+        pages_put(to, change->offset, slice_of(change->bytes, change->len));
     }
 }
 

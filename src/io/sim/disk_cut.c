@@ -117,7 +117,7 @@ static bool sector_survives(enum sim_fate fate, size_t index, struct rng *chance
     UNREACHABLE();
 }
 
-static void survive(struct bytes *to,
+static void survive(struct pages *to,
                     const struct change *change,
                     enum sim_fate fate,
                     struct rng *chance)
@@ -133,7 +133,7 @@ static void survive(struct bytes *to,
         size_t len = SIM_SECTOR - (size_t)((change->offset + from) % SIM_SECTOR);
         len = len < change->len - from ? len : change->len - from;
         if (sector_survives(fate, sector, chance)) {
-            disk_bytes_put(to, change->offset + from, slice_of(change->bytes + from, len));
+            pages_put(to, change->offset + from, slice_of(change->bytes + from, len));
         }
         from += len;
     }
@@ -209,14 +209,14 @@ static struct sim_inode **contents_after(struct sim_inode *const *inodes,
     INVARIANT(made != NULL);
     for (size_t i = 0; i < inodes_count; i++) {
         made[i] = disk_hold(disk_inode_new());
-        disk_bytes_copy(&made[i]->durable, &inodes[i]->durable);
+        pages_copy(&made[i]->durable, &inodes[i]->durable);
     }
     for (size_t i = 0; i < count && i < cut->count; i++) {
         survive(&made[waiting[i].inode]->durable, waiting[i].change, (enum sim_fate)cut->fates[i],
                 &chance);
     }
     for (size_t i = 0; i < inodes_count; i++) {
-        disk_bytes_copy(&made[i]->now, &made[i]->durable);
+        pages_copy(&made[i]->now, &made[i]->durable);
     }
     free(waiting);
     return made;
@@ -273,8 +273,8 @@ uint64_t sim_disk_hash(const struct sim_disk *disk)
         const struct name *name = &disk->durable.list[i];
         uint64_t hash = mix(1, name->path, strlen(name->path));
         if (name->inode != NULL) {
-            const struct bytes *bytes = &name->inode->durable;
-            hash = mix(mix(hash, &(uint64_t){bytes->len}, 8), bytes->at, bytes->len);
+            uint64_t contents = pages_hash(&name->inode->durable);
+            hash = mix(hash, &contents, sizeof contents);
         }
         sum += hash ^ hash >> 31;
     }

@@ -3,6 +3,7 @@
 #define IO_SIM_DISK_INSIDE_H
 
 #include "io/sim/disk.h"
+#include "io/sim/pages.h"
 
 struct change {      /* to one file, not durable yet */
     uint64_t number; /* of all changes of the disk, rising */
@@ -12,14 +13,9 @@ struct change {      /* to one file, not durable yet */
     bool limbo;
 };
 
-struct bytes {
-    uint8_t *at;
-    size_t len, cap;
-};
-
 struct sim_inode {
     unsigned users; /* names, now and durable and waiting, and open files */
-    struct bytes now, durable;
+    struct pages now, durable;
     struct change *changes;
     size_t changes_count, changes_cap;
 };
@@ -55,8 +51,6 @@ struct sim_disk {
 };
 
 void *disk_grown(void *at, size_t *cap, size_t need, size_t item);
-void disk_bytes_put(struct bytes *b, uint64_t offset, struct slice from);
-void disk_bytes_copy(struct bytes *to, const struct bytes *from);
 struct sim_inode *disk_inode_new(void);
 struct sim_inode *disk_hold(struct sim_inode *inode);
 void disk_drop(struct sim_inode *inode);
@@ -67,6 +61,6 @@ void disk_names_remove(struct names *names, const char *path);
 void disk_names_put(struct names *names, const char *path, struct sim_inode *inode);
 void disk_names_apply(struct names *names, const struct name_op *op);
 void disk_names_free(struct names *names);
-void disk_apply(struct bytes *to, const struct change *change);
+void disk_apply(struct pages *to, const struct change *change);
 
 #endif

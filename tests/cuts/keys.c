@@ -1,0 +1,193 @@
+/*
+ * A device's keys: a certificate that was stored stays, with its key; a key for which a certificate
+ * was asked is the key that is asked for again, whenever the power goes between asking and storing.
+ */
+#include "base/invariant.h"
+#include "crypto/stub/seed.h"
+#include "durable.h"
+#include "role/device_inside.h"
+#include "trust/identity.h"
+#include "trust/signature.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GENERATIONS = 3, SEED_OF_RECOVERY = 200 };
+
+struct keyring {
+    struct key_private *issuer;
+    struct key_public keys[GENERATIONS + 1]; /* from 1 */
+    struct key_public later; /* of a recovery that went on, and may have been cut itself */
+    int asked;               /* a certificate for this key was asked for */
+    int stored;              /* key and certificate were reported stored */
+};
+
+static void begin(void *context)
+{
+    struct keyring *k = context;
+    struct key_private *later = NULL;
+    crypto_seed(SEED_OF_RECOVERY);
+    INVARIANT(key_make(KEY_P256, &later) == KEY_OK);
+    k->later = key_public_of(later);
+    key_free(later);
+    crypto_seed(7);
+    INVARIANT(key_make(KEY_P256, &k->issuer) == KEY_OK);
+}
+
+static void end(void *context)
+{
+    key_free(((struct keyring *)context)->issuer);
+}
+
+static void on_event(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
+static struct device *open_keys(struct sim_world *world, bool *ok)
+{
+    struct x509 certificate;
+    struct port_why why;
+    struct device *d = calloc(1, sizeof *d);
+    INVARIANT(d != NULL);
+    d->port = sim_start(world, CUTS_MACHINE, on_event, NULL);
+    memcpy(d->state_dir, "/var/state", sizeof "/var/state");
+    *ok = device_lock(d, &why) == PORT_OK && device_load_keys(d, &certificate, &why);
+    return d;
+}
+
+static void close_keys(struct device *d)
+{
+    key_free(d->key);
+    key_free(d->next_key);
+    port_close_all(d->port);
+    free(d);
+}
+
+/* What the device services answer: a certificate for the next key. */
+static void certify(const struct keyring *k, struct device *d)
+{
+    static const uint8_t serial[16] = {0x41, 7};
+    uint8_t name_bytes[64];
+    uint8_t tbs_bytes[DEVICE_CERT_MAX];
+    uint8_t own_id[X509_KEY_ID_LEN];
+    struct writer name = writer_over(name_bytes, sizeof name_bytes);
+    struct writer tbs = writer_over(tbs_bytes, sizeof tbs_bytes);
+    struct writer w = writer_over(d->issued, sizeof d->issued);
+    struct key_public public = key_public_of(d->next_key);
+    x509_subject_write(&name, &(struct x509_subject){.common_name = slice_text("d")});
+    identity_key_id(slice_of(public.bytes, public.len), own_id);
+    struct x509_spec spec = {.serial = slice_of(serial, sizeof serial),
+                             .issuer = writer_slice(&name),
+                             .subject = writer_slice(&name),
+                             .not_before_ms = INT64_C(1700000000000),
+                             .not_after_ms = INT64_C(1900000000000),
+                             .key_kind = X509_P256,
+                             .sign_with = X509_P256,
+                             .public_key = slice_of(public.bytes, public.len),
+                             .subject_key_id = slice_of(own_id, sizeof own_id),
+                             .authority_key_id = slice_of(own_id, sizeof own_id),
+                             .key_usage = X509_DIGITAL_SIGNATURE};
+    INVARIANT(x509_tbs_write(&tbs, &spec) == X509_OK);
+    INVARIANT(signature_certificate(&w, writer_slice(&tbs), k->issuer));
+    d->issued_len = w.len;
+}
+
+static bool is_key(const struct key_private *key, const struct key_public *want)
+{
+    struct key_public own = key_public_of(key);
+    return own.len == want->len && memcmp(own.bytes, want->bytes, own.len) == 0;
+}
+
+static void scenario(void *context, struct sim_world *world)
+{
+    struct keyring *k = context;
+    bool ok;
+    struct device *d = open_keys(world, &ok);
+    for (int g = 1; ok && g <= GENERATIONS; g++) {
+        crypto_seed(100 + (uint64_t)g); /* the worlds of recoveries have begun anew meanwhile */
+        if (!device_make_next_key(d)) {
+            break;
+        }
+        k->keys[g] = key_public_of(d->next_key);
+        k->asked = g;
+        if (g == 2) { /* a restart while the answer is awaited */
+            close_keys(d);
+            d = open_keys(world, &ok);
+            if (!ok) {
+                break;
+            }
+            INVARIANT(d->next_key != NULL && is_key(d->next_key, &k->keys[g]));
+        }
+        certify(k, d);
+        if (!device_store_identity(d)) {
+            break;
+        }
+        k->stored = g;
+    }
+    close_keys(d);
+}
+
+static enum verdict holds(const struct keyring *k, const struct device *d)
+{
+    int has = d->key == NULL ? 0 : -1;
+    for (int g = 1; g <= k->asked && d->key != NULL; g++) {
+        has = is_key(d->key, &k->keys[g]) ? g : has;
+    }
+    if (d->key != NULL && is_key(d->key, &k->later)) {
+        return KEPT;
+    }
+    if (has < k->stored) {
+        return BROKEN;
+    }
+    bool waits = k->asked > has;
+    return waits && (d->next_key == NULL || !is_key(d->next_key, &k->keys[k->asked])) ? BROKEN
+                                                                                      : KEPT;
+}
+
+/* Ends what was begun, or begins anew, and finds it again. */
+static enum verdict go_on(const struct keyring *k, struct device *d, struct key_public *key)
+{
+    crypto_seed(SEED_OF_RECOVERY);
+    if (d->next_key == NULL && !device_make_next_key(d)) {
+        return TOLD;
+    }
+    *key = key_public_of(d->next_key);
+    certify(k, d);
+    return device_store_identity(d) ? KEPT : TOLD;
+}
+
+static enum verdict recover(void *context, struct sim_world *world)
+{
+    const struct keyring *k = context;
+    struct key_public key = {0};
+    bool ok;
+    struct device *d = open_keys(world, &ok);
+    enum verdict verdict = ok ? holds(k, d) : TOLD;
+    verdict = verdict == KEPT ? go_on(k, d, &key) : verdict;
+    close_keys(d);
+    if (verdict == KEPT) {
+        d = open_keys(world, &ok);
+        verdict = !ok ? TOLD : d->key != NULL && is_key(d->key, &key) ? KEPT : BROKEN;
+        close_keys(d);
+    }
+    return verdict;
+}
+
+static uint64_t promised(void *context)
+{
+    const struct keyring *k = context;
+    return (uint64_t)k->asked * 100 + (uint64_t)k->stored;
+}
+
+const struct durable durable_keys = {
+    .name = "keys",
+    .context_len = sizeof(struct keyring),
+    .begin = begin,
+    .end = end,
+    .scenario = scenario,
+    .recover = recover,
+    .promised = promised,
+    .seeded = 8,
+};
