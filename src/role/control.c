@@ -1,3 +1,4 @@
+#include "io/folder.h"
 #include "io/read_all.h"
 #include "role/control_inside.h"
 
@@ -131,7 +132,7 @@ static bool open_registry(struct control *c)
     char path[CONTROL_PATH_MAX];
     struct port_why why = {{0}};
     control_path(c, path, "control");
-    if (port_dir_make(c->port, path) != PORT_OK) {
+    if (port_folder_make(c->port, path) != PORT_OK) {
         return say("the folder of the registry cannot be made", path);
     }
     control_path(c, path, "control/registry.db");

@@ -427,12 +427,17 @@ const char *device_why(const struct device *d)
     return d->why;
 }
 
-bool device_is_drained(const struct device *d)
+static bool has_waiting(const struct device *d)
 {
     bool all_read =
         d->bus == NULL
         || (d->read_to >= bus_staged(d->bus) && bus_durable(d->bus) >= bus_staged(d->bus));
-    return d->source_ended && !d->has_sample && all_read && outbox_is_empty(&d->outbox);
+    return !all_read || !outbox_is_empty(&d->outbox);
+}
+
+bool device_is_drained(const struct device *d)
+{
+    return d->source_ended && !d->has_sample && !has_waiting(d);
 }
 
 void device_counts(const struct device *d, struct device_counts *out)
@@ -448,6 +453,7 @@ void device_counts(const struct device *d, struct device_counts *out)
         .repeated = d->outbox.repeated_count,
         .missed = source_missed_count(d->source),
         .source_ended = d->source_ended,
+        .has_waiting = has_waiting(d),
     };
 }
 

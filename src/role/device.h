@@ -47,6 +47,7 @@ struct device_counts {
     uint64_t next_seq;
     uint64_t queued, acked, refused, repeated, missed;
     bool source_ended;
+    bool has_waiting; /* something kept is not acknowledged yet */
 };
 
 /* Raises and stores boot before it returns. PORT_BUSY: another process has the folder. */

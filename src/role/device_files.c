@@ -3,6 +3,7 @@
  * there, and durable before anything is done because of it.
  */
 #include "codec/pem.h"
+#include "io/folder.h"
 #include "io/read_all.h"
 #include "io/replace.h"
 #include "role/device_inside.h"
@@ -27,42 +28,13 @@ bool device_path(const struct device *d, char out[DEVICE_PATH_MAX], const char *
     return len > 0 && len < DEVICE_PATH_MAX;
 }
 
-/* The folder's own name must survive a power cut, and those of its parents, or all that is durable
- * in it is gone with it. Parents that we may not look into were there before us. */
-static enum port_result sync_parents(struct device *d)
-{
-    char path[DEVICE_PATH_MAX];
-    size_t len = strlen(d->state_dir);
-    memcpy(path, d->state_dir, len + 1);
-    while (len > 0) {
-        while (len > 0 && path[len - 1] != '/') {
-            len--;
-        }
-        while (len > 1 && path[len - 1] == '/') {
-            len--;
-        }
-        path[len] = '\0';
-        enum port_result result = port_dir_sync(d->port, len == 0 ? "." : path);
-        if (result == PORT_DENIED) {
-            return PORT_OK;
-        }
-        if (result != PORT_OK || (len == 1 && path[0] == '/')) {
-            return result;
-        }
-    }
-    return PORT_OK;
-}
-
 enum port_result device_lock(struct device *d, struct port_why *why)
 {
     char path[DEVICE_PATH_MAX];
     if (!device_path(d, path, "lock")) {
         return refuse(why, "the path of the state folder is too long", PORT_BAD);
     }
-    enum port_result result = port_dir_make(d->port, d->state_dir);
-    if (result == PORT_OK) {
-        result = sync_parents(d);
-    }
+    enum port_result result = port_folder_make(d->port, d->state_dir);
     if (result == PORT_OK) {
         result = port_file_open(d->port, path, PORT_READ | PORT_WRITE | PORT_CREATE | PORT_LOCK,
                                 &d->lock);

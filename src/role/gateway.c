@@ -2,6 +2,7 @@
 
 #include "base/invariant.h"
 #include "codec/bus_record.h"
+#include "io/folder.h"
 #include "io/read_all.h"
 #include "role/gateway_inside.h"
 
@@ -257,7 +258,7 @@ static int open_spool(struct gateway *g)
         .batch_max = half < GATEWAY_BATCH_MAX ? (size_t)half : GATEWAY_BATCH_MAX,
     };
     struct port_why why = {0};
-    if (port_dir_make(g->port, g->config->spool_dir) != PORT_OK) {
+    if (port_folder_make(g->port, g->config->spool_dir) != PORT_OK) {
         return bad_config(g->config, g->config->spool_dir, "cannot be made");
     }
     switch (bus_writer_open(g->port, g->config->spool_dir, &limits, &g->bus, &why)) {

@@ -3,6 +3,7 @@
  */
 #include "base/invariant.h"
 #include "codec/pem.h"
+#include "io/folder.h"
 #include "io/read_all.h"
 #include "role/ingest_inside.h"
 
@@ -134,7 +135,8 @@ static bool open_store(struct ingest *in, struct port_why *why)
 {
     static const char *const folders[] = {"store", "run"};
     for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        if (!ingest_path(in, folders[i], "", "") || port_dir_make(in->port, in->paths) != PORT_OK) {
+        if (!ingest_path(in, folders[i], "", "")
+            || port_folder_make(in->port, in->paths) != PORT_OK) {
             return say(why, folders[i], "the folder cannot be made");
         }
     }
