@@ -2,9 +2,11 @@
  * holdfast-agent: the device's own program. Reads its options, then lets role/device do everything.
  */
 #include "base/version.h"
+#include "core/device/device_trace.h"
 #include "io/port.h"
 #include "role/device.h"
 #include "role/source.h"
+#include "role/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,7 +231,13 @@ static int run(const struct options *o)
         (void)fprintf(stderr, "holdfast-agent: the machine refuses\n");
         return EXIT_FAILED;
     }
-    enum port_result result = device_open(a.port, &o->device, &a.device, &why);
+    struct device_config config = o->device;
+    char traces[TRACE_DIR_MAX];
+    int len = snprintf(traces, sizeof traces, "%s/traces", config.state_dir);
+    bool fits = len > 0 && (size_t)len < sizeof traces;
+    config.trace = trace_start(a.port, "device", fits ? traces : NULL, device_trace_cores,
+                               DEVICE_TRACE_CORES, TRACE_DEVICE_RING_BYTES);
+    enum port_result result = device_open(a.port, &config, &a.device, &why);
     if (result == PORT_OK) {
         if (!device_is_over(a.device)) {
             port_run(a.port);
@@ -240,6 +248,7 @@ static int run(const struct options *o)
         (void)fprintf(stderr, "holdfast-agent: %s\n", why.text);
         exit_status = result == PORT_FAILED ? EXIT_STORAGE : EXIT_BAD_CONFIG;
     }
+    trace_stop(config.trace);
     port_close_all(a.port);
     return exit_status;
 }

@@ -1,3 +1,4 @@
+#include "core/control/enrolment_trace.h"
 #include "io/folder.h"
 #include "io/read_all.h"
 #include "role/control_inside.h"
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEM_MAX = 64 * 1024, USES_PAUSE_MS = 20 };
+enum { PEM_MAX = 64 * 1024, USES_PAUSE_MS = 20, CONTROL_DOMAIN_MAX = 512 };
 
 int64_t control_now(const struct control *c)
 {
@@ -224,6 +225,7 @@ static bool open_devices(struct control *c)
         .require_linking = c->config->require_linking,
         .lifetime_ms = c->config->device_lifetime_ms,
         .registry = c->registry,
+        .trace = c->trace,
         .broken = devices_broken,
         .changed = device_changed,
         .context = c,
@@ -278,6 +280,21 @@ static bool write_ready(struct control *c)
            || say("cannot be written", c->config->ready_path);
 }
 
+static void open_trace(struct control *c)
+{
+    char path[CONTROL_PATH_MAX];
+    uint8_t context[CONTROL_DOMAIN_MAX];
+    struct writer w = writer_over(context, sizeof context);
+    c->cores[CONTROL_TRACE_IDENTIFY] = enrol_identify_trace;
+    c->cores[CONTROL_TRACE_DECIDE] = enrol_decide_trace;
+    c->cores[CONTROL_TRACE_ACCESS] = access_trace;
+    control_path(c, path, "control/traces");
+    c->trace =
+        trace_start(c->port, "control", path, c->cores, CONTROL_TRACE_CORES, TRACE_RING_BYTES);
+    cbor_write_text(&w, slice_text(c->config->domain != NULL ? c->config->domain : ""));
+    trace_set_context(c->trace, writer_slice(&w));
+}
+
 static bool open_all(struct control *c)
 {
     char path[CONTROL_PATH_MAX];
@@ -286,6 +303,7 @@ static bool open_all(struct control *c)
     if (!open_registry(c)) {
         return false;
     }
+    open_trace(c);
     if (c->config->console_listen != NULL && !open_console(c)) {
         return false;
     }
@@ -305,6 +323,7 @@ static bool open_all(struct control *c)
 
 static void close_all(struct control *c)
 {
+    trace_stop(c->trace);
     http_server_close(c->console);
     http_server_close(c->metrics);
     if (c->devices != NULL) {

@@ -20,6 +20,11 @@
 #include "io/registry.h"
 
 struct control_devices;
+struct trace;
+
+/* The control role's cores in a trace, by number. */
+enum control_trace_core { CONTROL_TRACE_IDENTIFY, CONTROL_TRACE_DECIDE, CONTROL_TRACE_ACCESS };
+enum { CONTROL_TRACE_CORES = CONTROL_TRACE_ACCESS + 1 };
 
 struct control_devices_options {
     const char
@@ -29,6 +34,7 @@ struct control_devices_options {
     bool require_linking;
     uint64_t lifetime_ms; /* of the certificates issued */
     struct registry *registry;
+    struct trace *trace;                            /* of the role; NULL: nothing is traced */
     void (*broken)(void *context, const char *why); /* the registry failed: the role stops */
     void (*changed)(
         void *context,

@@ -4,10 +4,12 @@
 
 #include "codec/x509.h"
 #include "core/control/enrolment.h"
+#include "core/control/enrolment_trace.h"
 #include "role/control_devices.h"
 #include "role/http.h"
 #include "role/keeper_client.h"
 #include "role/metrics.h"
+#include "role/trace.h"
 #include "trust/trust_list.h"
 
 enum {
@@ -68,6 +70,8 @@ struct control_devices {
     uint64_t entries_minute;
     uint32_t entries_count;
     struct devices_pending pending[DEVICES_PENDING_MAX];
+    uint8_t
+        asked[2 * X509_CERTIFICATE_MAX + 4]; /* certificate and request, on their way to a trace */
 };
 
 /* ---- control_devices.c: answers ---- */

@@ -525,7 +525,11 @@ static void decide(struct control_devices *s,
         devices_broken(s);
         return;
     }
+    struct enrol_decide_image asked;
+    enrol_decide_keep(request, &facts, &asked);
+    trace_event(s->options.trace, CONTROL_TRACE_DECIDE, 0, NULL, NULL, &asked, (struct slice){0});
     enrol_decide(request, &facts, &decision);
+    trace_left(s->options.trace);
     if (decision.verdict != ENROL_REFUSE) {
         note_use(s, request, id);
     }
@@ -540,6 +544,22 @@ static void decide(struct control_devices *s,
         devices_answer_refusal(s, call, decision.refusal);
         break;
     }
+}
+
+/* enrol_identify, recorded. */
+static bool identify(struct control_devices *s,
+                     const struct enrol_policy *policy,
+                     const struct enrol_request *request,
+                     struct device_id *id,
+                     enum enrol_refusal *refusal)
+{
+    struct enrol_identify_image asked;
+    struct writer w = writer_over(s->asked, sizeof s->asked);
+    enrol_identify_keep(policy, request, &asked, &w);
+    trace_event(s->options.trace, CONTROL_TRACE_IDENTIFY, 0, NULL, NULL, &asked, writer_slice(&w));
+    bool ok = enrol_identify(policy, request, id, refusal);
+    trace_left(s->options.trace);
+    return ok;
 }
 
 void devices_enrol(struct control_devices *s,
@@ -564,7 +584,7 @@ void devices_enrol(struct control_devices *s,
     }
     request.csr = &csr;
     memcpy(request.exporter, call->peer.exporter, sizeof request.exporter);
-    if (!enrol_identify(&policy, &request, &id, &refusal)) {
+    if (!identify(s, &policy, &request, &id, &refusal)) {
         struct device_id hardware = identity_of_hardware(certificate.spki);
         bool is_known = request.peer == ENROL_HARDWARE
                         || identity_of_ldevid(&certificate, policy.domain, &hardware, NULL);

@@ -13,7 +13,7 @@
 #include "base/version.h"
 #include "codec/json.h"
 #include "codec/metrics_text.h"
-#include "core/control/access.h"
+#include "core/control/access_trace.h"
 #include "core/control/condition.h"
 #include "core/control/query.h"
 #include "io/operators.h"
@@ -24,6 +24,7 @@
 #include "role/errors.h"
 #include "role/http.h"
 #include "role/metrics.h"
+#include "role/trace.h"
 
 #define CONTROL_VERSION HOLDFAST_VERSION
 
@@ -185,6 +186,8 @@ struct bundle_ask {
 
 struct control {
     const struct control_config *config;
+    struct trace *trace; /* NULL: nothing is traced */
+    struct trace_core cores[CONTROL_TRACE_CORES];
     struct port *port;
     struct registry *registry;
     struct operators *operators;

@@ -71,6 +71,19 @@ static bool find_session(struct ask *a, struct slice text)
     return true;
 }
 
+/* access_decide, recorded. */
+static enum access_verdict decide(struct control *c, const struct access_request *request)
+{
+    struct access_image asked;
+    uint8_t bytes[3 * ACCESS_TRACE_TEXT_MAX];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    access_keep(request, &asked, &w);
+    trace_event(c->trace, CONTROL_TRACE_ACCESS, 0, NULL, NULL, &asked, writer_slice(&w));
+    enum access_verdict verdict = access_decide(request);
+    trace_left(c->trace);
+    return verdict;
+}
+
 enum access_verdict login_decide(struct ask *a, uint32_t needs)
 {
     const struct http_head *head = &a->call->head;
@@ -92,7 +105,7 @@ enum access_verdict login_decide(struct ask *a, uint32_t needs)
     };
     request.is_known = is_cookie ? find_session(a, cookie) : find_token(a, bearer);
     request.rights = a->who.rights;
-    return access_decide(&request);
+    return decide(a->control, &request);
 }
 
 /* ---- signing in ---- */

@@ -188,6 +188,7 @@ void device_close(struct device *d)
     if (d == NULL) {
         return;
     }
+    trace_left(d->config.trace);
     device_end_job(d);
     if (d->conn != NULL) {
         port_conn_set_user(d->conn, NULL);
@@ -256,7 +257,9 @@ void device_feed_enroll(struct device *d, const struct enroll_event *ev)
     enum time_quality quality;
     event.now_ms = port_now_ms(d->port);
     event.wall_ms = port_wall_ms(d->port, &quality);
+    device_trace_enroll(d, &event);
     enroll_step(&d->enroll, &event, &effects);
+    trace_left(d->config.trace);
     for (uint32_t i = 0; i < effects.count && !d->is_over; i++) {
         perform_enroll(d, &effects.list[i]);
     }
@@ -267,7 +270,9 @@ void device_feed_link(struct device *d, const struct link_event *ev)
     struct link_event event = *ev;
     struct link_effects effects;
     event.now_ms = port_now_ms(d->port);
+    device_trace_link(d, &event);
     link_step(&d->link, &event, &effects);
+    trace_left(d->config.trace);
     for (uint32_t i = 0; i < effects.count && !d->is_over; i++) {
         device_perform_link(d, &effects.list[i]);
     }
@@ -338,6 +343,7 @@ static void end(struct device *d)
     if (d->is_over) {
         return;
     }
+    device_trace_call(d, SEQUENCE_CALL_STOP, 0);
     sequence_stop(&d->sequence, &store);
     if (!device_store_sequence(d, &store)) {
         device_fail(d, "the file sequence", "cannot be written");

@@ -19,6 +19,7 @@
 #include "io/port.h"
 
 struct device;
+struct trace;
 
 enum device_outbox { DEVICE_MEMORY, DEVICE_JOURNAL };
 
@@ -38,7 +39,9 @@ struct device_config { /* everything is copied but the lists of strings, which m
     uint64_t journal_budget;                /* bytes on disk; 0: 64 MiB */
     uint32_t window_messages, window_bytes; /* held in memory; 0: 256 and 256 KiB */
     const char *agent;                      /* what the hello says: "holdfast-agent 0.1.0" */
-    const char *log_name; /* begins each line on stderr; NULL: says nothing but troubles */
+    struct trace *trace;     /* of this process, shared by its devices; NULL: nothing is traced */
+    uint32_t trace_instance; /* of this device in it */
+    const char *log_name;    /* begins each line on stderr; NULL: says nothing but troubles */
 };
 
 struct device_counts {

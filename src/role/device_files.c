@@ -108,8 +108,10 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
         if (!device_store_sequence(d, &store)) {
             return refuse(why, "the file `sequence` cannot be written", PORT_FAILED);
         }
+        device_trace_call(d, SEQUENCE_CALL_STORED, 0);
         sequence_stored(&d->sequence);
         if (copies > 1) {
+            device_trace_call(d, SEQUENCE_CALL_SAVE, 0);
             sequence_save(&d->sequence, &store);
         }
     }
@@ -119,6 +121,7 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
 bool device_begin_boot(struct device *d)
 {
     struct sequence_store store;
+    device_trace_call(d, SEQUENCE_CALL_BEGIN_BOOT, 0);
     sequence_begin_boot(&d->sequence, &store);
     key_free(d->ephemeral);
     d->ephemeral = NULL;
@@ -126,6 +129,7 @@ bool device_begin_boot(struct device *d)
         device_fail(d, "a new boot", "cannot be stored, or no key made for it");
         return false;
     }
+    device_trace_call(d, SEQUENCE_CALL_STORED, 0);
     sequence_stored(&d->sequence);
     d->ephemeral_public = key_public_of(d->ephemeral);
     d->is_boot_recorded = false;

@@ -4,6 +4,7 @@
 
 #include "codec/message.h"
 #include "codec/x509.h"
+#include "core/device/device_trace.h"
 #include "core/device/enroll.h"
 #include "core/device/link.h"
 #include "core/device/outbox.h"
@@ -14,6 +15,7 @@
 #include "role/device.h"
 #include "role/http_client.h"
 #include "role/source.h"
+#include "role/trace.h"
 
 enum {
     DEVICE_PATH_MAX = 512,
@@ -48,6 +50,7 @@ struct device {
     struct port_wake *wake;
     uint8_t wake_tag, conn_tag, reader_tag; /* users of our handles: their addresses */
 
+    uint32_t traced[DEVICE_TRACE_CORES]; /* the recorder's marks */
     struct sequence sequence;
     bool has_sequence_file;
     struct key_private *ephemeral; /* of this boot */
@@ -110,6 +113,11 @@ void device_say(const struct device *d, const char *format, ...)
 void device_feed_enroll(struct device *d, const struct enroll_event *ev);
 void device_feed_link(struct device *d, const struct link_event *ev);
 void device_identity_changed(struct device *d);
+
+/* ---- device_trace.c: recording, before the core is stepped; trace_left follows the step ---- */
+void device_trace_link(struct device *d, const struct link_event *ev);
+void device_trace_enroll(struct device *d, const struct enroll_event *ev);
+void device_trace_call(struct device *d, enum sequence_call call, uint64_t argument);
 
 /* ---- device_files.c ---- */
 bool device_path(const struct device *d, char out[DEVICE_PATH_MAX], const char *name);

@@ -95,6 +95,7 @@ static enum port_result find_rows(struct device *d, const char *dir, struct port
     enum bus_result result;
     while ((result = bus_next(reader, &bytes, &next)) == BUS_OK) {
         if (record_decode(bytes, &record)) {
+            device_trace_call(d, SEQUENCE_CALL_NOTE_ROW, record.row);
             sequence_note_row(&d->sequence, record.row);
         }
     }
@@ -182,6 +183,7 @@ void device_read_journal(struct device *d)
             device_say(d, "a record of the outbox is not ours and is left out");
             continue;
         }
+        device_trace_call(d, SEQUENCE_CALL_NOTE_ROW, record.row);
         sequence_note_row(&d->sequence, record.row);
         bool kept = outbox_put(&d->outbox, record.seq, before, record.stream, record.body);
         INVARIANT(kept);
@@ -193,11 +195,13 @@ void device_read_journal(struct device *d)
 static bool save(struct device *d)
 {
     struct sequence_store store;
+    device_trace_call(d, SEQUENCE_CALL_SAVE, 0);
     sequence_save(&d->sequence, &store);
     if (!device_store_sequence(d, &store)) {
         device_fail(d, "the file sequence", "cannot be written");
         return false;
     }
+    device_trace_call(d, SEQUENCE_CALL_STORED, 0);
     sequence_stored(&d->sequence);
     return true;
 }
@@ -208,6 +212,7 @@ void device_note_acked(struct device *d)
         return;
     }
     d->done = outbox_done_position(&d->outbox, d->read_to);
+    device_trace_call(d, SEQUENCE_CALL_NOTE_DONE, d->done);
     sequence_note_done(&d->sequence, d->done);
     if (++d->acks_unsaved >= DEVICE_DONE_EVERY) {
         d->acks_unsaved = 0;
@@ -278,6 +283,7 @@ static enum keep_result keep_sample(struct device *d, const struct source_sample
                     .seq = seq, .row = sample->row, .stream = stream, .body = writer_slice(&w)});
     if (result == KEPT) {
         uint64_t taken;
+        device_trace_call(d, SEQUENCE_CALL_TAKE, 0);
         bool has_taken = sequence_take(&d->sequence, &taken);
         INVARIANT(has_taken);
         INVARIANT(taken == seq);
@@ -289,11 +295,13 @@ static enum keep_result keep_sample(struct device *d, const struct source_sample
 static void reserve(struct device *d)
 {
     struct sequence_store store;
+    device_trace_call(d, SEQUENCE_CALL_WANTS, 0);
     if (sequence_wants(&d->sequence, &store)) {
         if (!device_store_sequence(d, &store)) {
             device_fail(d, "the file sequence", "cannot be written");
             return;
         }
+        device_trace_call(d, SEQUENCE_CALL_STORED, 0);
         sequence_stored(&d->sequence);
     }
 }

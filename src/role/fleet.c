@@ -1,7 +1,9 @@
 #include "role/fleet.h"
 
 #include "base/version.h"
+#include "core/device/device_trace.h"
 #include "role/device.h"
+#include "role/trace.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +26,7 @@ struct fleet {
     uint32_t opened; /* devices[0 .. opened) were begun; those that failed are NULL */
     uint32_t failed;
     struct port_wake *wake;
+    struct trace *trace; /* of all devices */
     uint64_t began_ms;
     bool is_stopping;
 };
@@ -59,6 +62,8 @@ static bool open_device(struct fleet *f, uint32_t index)
         .window_messages = WINDOW_MESSAGES,
         .window_bytes = WINDOW_BYTES,
         .agent = "holdfast-fleet " HOLDFAST_VERSION,
+        .trace = f->trace,
+        .trace_instance = c->first + index,
     };
     if (device_open(f->port, &config, &f->devices[index], &why) != PORT_OK) {
         (void)fprintf(stderr, "fleet: %s does not start: %s\n", name, why.text);
@@ -129,6 +134,11 @@ int fleet_run(const struct fleet_config *config)
         free(f.devices);
         return 1;
     }
+    char traces[PATH_MAX_];
+    int len = snprintf(traces, sizeof traces, "%s/traces", config->dir);
+    bool fits = len > 0 && (size_t)len < sizeof traces;
+    f.trace = trace_start(f.port, "device", fits ? traces : NULL, device_trace_cores,
+                          DEVICE_TRACE_CORES, TRACE_DEVICE_RING_BYTES);
     f.began_ms = port_now_ms(f.port);
     f.wake = port_wake_new(f.port, &f.wake);
     port_wake_at(f.wake, f.began_ms);
@@ -136,6 +146,7 @@ int fleet_run(const struct fleet_config *config)
     for (uint32_t i = 0; i < f.opened; i++) {
         device_close(f.devices[i]);
     }
+    trace_stop(f.trace);
     port_close_all(f.port);
     free(f.devices);
     return f.failed > 0 ? 1 : 0;

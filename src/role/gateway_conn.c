@@ -244,9 +244,7 @@ static void run(struct gateway *g, struct gateway_conn *c, struct gw_event ev)
             again = perform(g, c, &fx.list[i], &ev) || again;
         }
     }
-    if (g->trace != NULL) {
-        trace_left(g->trace);
-    }
+    trace_left(g->trace);
 }
 
 void gateway_conn_feed(struct gateway *g, struct gateway_conn *c, struct gw_event ev)

@@ -2,10 +2,12 @@
 
 #include "base/invariant.h"
 #include "codec/keeper_message.h"
+#include "core/control/enrolment_trace.h"
 #include "core/control/signing.h"
 #include "io/read_all.h"
 #include "role/metrics.h"
 #include "role/pki_files.h"
+#include "role/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct keeper {
     struct pki_entity issuer;
     struct pki_entity trust;
     struct signing_policy policy;
+    struct trace *trace; /* NULL: nothing is traced */
     struct counts counts;
     struct metrics_histogram duration;
     int exit_code;
@@ -128,7 +131,11 @@ static void answer(struct keeper *k, struct port_conn *conn, const struct keeper
     struct writer w = writer_over(bytes, sizeof bytes);
     struct fault fault = {.clause = ""};
     struct keeper_answer reply = {.id = request->id, .outcome = KEEPER_UNAVAILABLE};
-    if (!signing_allows(&k->policy, request->purpose, request->bytes, &fault)) {
+    const struct signing_image asked = {.purpose = (uint8_t)request->purpose};
+    trace_event(k->trace, 0, 0, NULL, NULL, &asked, request->bytes);
+    bool is_allowed = signing_allows(&k->policy, request->purpose, request->bytes, &fault);
+    trace_left(k->trace);
+    if (!is_allowed) {
         k->counts.refused++;
         reply.outcome = KEEPER_REFUSED;
         reply.bytes = slice_text(fault.clause);
@@ -193,6 +200,7 @@ static void report(struct keeper *k)
     metrics_histogram_write(&w, "holdfast_keeper_request_seconds",
                             "Time to check and sign a request", &k->duration);
     metrics_invariants(&w);
+    trace_metrics(k->trace, &w);
     (void)snprintf(path, sizeof path, "%s/run/keeper.metrics", k->config->data);
     (void)metrics_replace(k->port, path,
                           writer_slice(&w)); /* no evidence: the next one comes in a second */
@@ -240,9 +248,27 @@ static int open_socket(struct keeper *k)
     return 0;
 }
 
+/* [domain, issuer, trust certificate, longest life]: the policy. Certificates; no key. */
+static void open_trace(struct keeper *k)
+{
+    char dir[PKI_PATH_MAX];
+    uint8_t context[PEM_MAX];
+    struct writer w = writer_over(context, sizeof context);
+    bool fits = pki_path(dir, k->config->data, "keeper/traces");
+    k->trace =
+        trace_start(k->port, "keeper", fits ? dir : NULL, &signing_trace, 1, TRACE_RING_BYTES);
+    cbor_write_array(&w, 4);
+    cbor_write_text(&w, k->policy.domain);
+    cbor_write_bytes(&w, k->policy.issuer->der);
+    cbor_write_bytes(&w, k->policy.trust_certificate);
+    cbor_write_u64(&w, k->policy.lifetime_max_ms);
+    trace_set_context(k->trace, writer_slice(&w));
+}
+
 int keeper_end(struct keeper *k)
 {
     int code = k->exit_code;
+    trace_stop(k->trace);
     pki_entity_forget(&k->issuer);
     pki_entity_forget(&k->trust);
     port_close_all(k->port);
@@ -264,6 +290,7 @@ int keeper_begin(const struct keeper_config *config, struct keeper **out)
             .domain = slice_text(config->domain),
             .lifetime_max_ms = config->device_lifetime_max_ms,
         };
+        open_trace(k);
         k->wake = port_wake_new(k->port, NULL);
         port_wake_at(k->wake, port_now_ms(k->port));
         *out = k;

@@ -209,14 +209,14 @@ struct trace *trace_start(struct port *port,
     if (dir == NULL || strlen(dir) >= TRACE_DIR_MAX) {
         return NULL;
     }
-    struct trace *t = aligned_alloc(16, (sizeof *t + 15) / 16 * 16);
-    uint8_t *memory = aligned_alloc(16, ring_bytes);
+    /* Most of it is never touched, and takes no memory before. */
+    struct trace *t = calloc(1, sizeof *t);
+    uint8_t *memory = calloc(1, ring_bytes);
     if (t == NULL || memory == NULL) {
         free(t);
         free(memory);
         return NULL;
     }
-    memset(t, 0, sizeof *t);
     t->port = port;
     t->cores = cores;
     t->cores_count = cores_count;
@@ -248,6 +248,61 @@ void trace_set_context(struct trace *t, struct slice context)
     if (t != NULL && context.len <= sizeof t->context) {
         memcpy(t->context, context.at, context.len);
         t->context_len = context.len;
+    }
+}
+
+static bool keep_state(struct trace *t,
+                       struct recorder_head head,
+                       uint32_t *mark,
+                       uint32_t event_len)
+{
+    const struct trace_shape *shape = t->cores[head.core].state;
+    struct writer behind = writer_over(t->behind, sizeof t->behind);
+    memset(t->image, 0, shape->image_len);
+    t->cores[head.core].save(t->state, t->image, &behind);
+    struct slice bytes = writer_slice(&behind);
+    head.what = RECORDER_STATE;
+    head.image_len = shape->image_len;
+    head.bytes_len = (uint32_t)bytes.len;
+    if (!recorder_make_room(&t->recorder, mark, head.image_len + head.bytes_len, event_len)) {
+        return false;
+    }
+    if (!recorder_knows(&t->recorder, mark)) {
+        uint8_t *to = recorder_put(&t->recorder, head);
+        memcpy(to, t->image, head.image_len);
+        memcpy(to + head.image_len, behind.at, bytes.len);
+        *mark = t->recorder.turn;
+    }
+    return true;
+}
+
+void trace_event(struct trace *t,
+                 uint16_t core,
+                 uint32_t instance,
+                 uint32_t *mark,
+                 const void *state,
+                 const void *event,
+                 struct slice bytes)
+{
+    if (t == NULL) {
+        return;
+    }
+    const struct recorder_head head = {.image_len = t->cores[core].event->image_len,
+                                       .bytes_len = (uint32_t)bytes.len,
+                                       .instance = instance,
+                                       .core = core,
+                                       .what = RECORDER_EVENT};
+    uint32_t none = t->recorder.turn;
+    uint32_t len = head.image_len + head.bytes_len;
+    trace_at(t, core, instance, state);
+    bool has_room = t->cores[core].state != NULL ? keep_state(t, head, mark, len)
+                                                 : recorder_make_room(&t->recorder, &none, 0, len);
+    if (has_room) {
+        uint8_t *to = recorder_put(&t->recorder, head);
+        memcpy(to, event, head.image_len);
+        if (bytes.len > 0) {
+            memcpy(to + head.image_len, bytes.at, bytes.len);
+        }
     }
 }
 

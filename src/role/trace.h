@@ -23,7 +23,8 @@
 #include "io/port.h"
 
 enum {
-    TRACE_RING_BYTES = 512 * 1024, /* of a server role */
+    TRACE_RING_BYTES = 512 * 1024,       /* of a server role */
+    TRACE_DEVICE_RING_BYTES = 64 * 1024, /* of an agent, or of all devices of one process */
     TRACES_KEPT_MAX = 8,
     TRACES_OF_ONE_MAX = 2,
     TRACE_NAME_MAX = 128,
@@ -104,9 +105,25 @@ static inline void trace_at(struct trace *t, uint16_t core, uint32_t instance, c
     t->state = state;
 }
 
+/*
+ * trace_at, and the event with the state before it, both by the tables: for cores whose event is an
+ * image and bytes, and that are stepped seldom enough that saving a state does not count. A core
+ * without state has neither `mark` nor `state`.
+ */
+void trace_event(struct trace *t,
+                 uint16_t core,
+                 uint32_t instance,
+                 uint32_t *mark,
+                 const void *state,
+                 const void *event,
+                 struct slice bytes);
+
 /* What breaks from here on breaks outside of the cores. */
 static inline void trace_left(struct trace *t)
 {
+    if (t == NULL) {
+        return;
+    }
     if (t->note.is_due) {
         trace_settle(t);
     }

@@ -1,0 +1,162 @@
+#include "core/device/device_trace.h"
+
+#include "base/invariant.h"
+#include "codec/mqtt.h"
+
+#include <string.h>
+
+/* ---- tables ---- */
+
+#define LINK(member, kind, most) TRACE_FIELD(struct link, member, kind, most)
+static const struct trace_field link_fields[] = {
+    LINK(state, TRACE_UINT, LINK_STATE_COUNT - 1), LINK(rng.state, TRACE_UINT, UINT64_MAX),
+    LINK(gateways, TRACE_UINT, UINT32_MAX),        LINK(preferred, TRACE_UINT, UINT32_MAX),
+    LINK(attempts, TRACE_UINT, UINT32_MAX),        LINK(is_hung_up, TRACE_FLAG, 0),
+    LINK(window, TRACE_UINT, UINT16_MAX),          LINK(keep_alive_s, TRACE_UINT, UINT16_MAX),
+    LINK(packet_max, TRACE_UINT, UINT32_MAX),      LINK(due_ms, TRACE_UINT, UINT64_MAX),
+    LINK(sent_ms, TRACE_UINT, UINT64_MAX),         LINK(ping_ms, TRACE_UINT, UINT64_MAX),
+    LINK(hold_ms, TRACE_UINT, UINT64_MAX),         LINK(last_reason, TRACE_UINT, UINT8_MAX),
+};
+static const struct trace_field link_event_fields[] = {
+    TRACE_FIELD(struct link_event_image, kind, TRACE_UINT, LINK_STOP),
+    TRACE_FIELD(struct link_event_image, now_ms, TRACE_UINT, UINT64_MAX),
+};
+
+#define ENROLL(member, kind, most) TRACE_FIELD(struct enroll, member, kind, most)
+static const struct trace_field enroll_fields[] = {
+    ENROLL(state, TRACE_UINT, ENROLL_STATE_COUNT - 1),
+    ENROLL(rng.state, TRACE_UINT, UINT64_MAX),
+    ENROLL(is_renewal, TRACE_FLAG, 0),
+    ENROLL(attempts, TRACE_UINT, UINT32_MAX),
+    ENROLL(due_ms, TRACE_UINT, UINT64_MAX),
+    ENROLL(asked, TRACE_UINT, UINT64_MAX),
+    ENROLL(refused, TRACE_UINT, UINT64_MAX),
+    ENROLL(unanswered, TRACE_UINT, UINT64_MAX),
+};
+#define ENROLL_EVENT(member, kind, most) TRACE_FIELD(struct enroll_event, member, kind, most)
+static const struct trace_field enroll_event_fields[] = {
+    ENROLL_EVENT(kind, TRACE_UINT, ENROLL_STORED),
+    ENROLL_EVENT(now_ms, TRACE_UINT, UINT64_MAX),
+    ENROLL_EVENT(wall_ms, TRACE_INT, 0),
+    ENROLL_EVENT(has_certificate, TRACE_FLAG, 0),
+    ENROLL_EVENT(has_next_key, TRACE_FLAG, 0),
+    ENROLL_EVENT(not_before_ms, TRACE_INT, 0),
+    ENROLL_EVENT(not_after_ms, TRACE_INT, 0),
+    ENROLL_EVENT(retry_after_s, TRACE_UINT, UINT32_MAX),
+};
+
+#define SEQUENCE(member, kind, most) TRACE_FIELD(struct sequence, member, kind, most)
+static const struct trace_field sequence_fields[] = {
+    SEQUENCE(boot, TRACE_UINT, UINT32_MAX),  SEQUENCE(first, TRACE_UINT, UINT64_MAX),
+    SEQUENCE(next, TRACE_UINT, UINT64_MAX),  SEQUENCE(reserved, TRACE_UINT, UINT64_MAX),
+    SEQUENCE(asked, TRACE_UINT, UINT64_MAX), SEQUENCE(counter, TRACE_UINT, UINT64_MAX),
+    SEQUENCE(row, TRACE_UINT, UINT64_MAX),   SEQUENCE(done, TRACE_UINT, UINT64_MAX),
+    SEQUENCE(stopped, TRACE_FLAG, 0),
+};
+static const struct trace_field sequence_event_fields[] = {
+    TRACE_FIELD(struct sequence_event_image, call, TRACE_UINT, SEQUENCE_CALL_COUNT - 1),
+    TRACE_FIELD(struct sequence_event_image, argument, TRACE_UINT, UINT64_MAX),
+};
+
+#define SHAPE(name, fields_, type)                                                                 \
+    static const struct trace_shape name = {                                                       \
+        .fields = (fields_), .count = COUNT_OF(fields_), .image_len = sizeof(type)}
+SHAPE(link_shape, link_fields, struct link);
+SHAPE(link_event_shape, link_event_fields, struct link_event_image);
+SHAPE(enroll_shape, enroll_fields, struct enroll);
+SHAPE(enroll_event_shape, enroll_event_fields, struct enroll_event);
+SHAPE(sequence_shape, sequence_fields, struct sequence);
+SHAPE(sequence_event_shape, sequence_event_fields, struct sequence_event_image);
+
+static void save_link(const void *core, void *image, struct writer *bytes)
+{
+    (void)bytes;
+    memcpy(image, core, sizeof(struct link));
+}
+
+static void save_enroll(const void *core, void *image, struct writer *bytes)
+{
+    (void)bytes;
+    memcpy(image, core, sizeof(struct enroll));
+}
+
+static void save_sequence(const void *core, void *image, struct writer *bytes)
+{
+    (void)bytes;
+    memcpy(image, core, sizeof(struct sequence));
+}
+
+const struct trace_core device_trace_cores[DEVICE_TRACE_CORES] = {
+    [DEVICE_TRACE_LINK] = {.name = "device-link",
+                           .state = &link_shape,
+                           .event = &link_event_shape,
+                           .save = save_link},
+    [DEVICE_TRACE_ENROLL] = {.name = "device-enroll",
+                             .state = &enroll_shape,
+                             .event = &enroll_event_shape,
+                             .save = save_enroll},
+    [DEVICE_TRACE_SEQUENCE] = {.name = "device-sequence",
+                               .state = &sequence_shape,
+                               .event = &sequence_event_shape,
+                               .save = save_sequence},
+};
+
+/* ---- events ---- */
+
+void link_trace_event(const struct link_event *ev,
+                      struct link_event_image *image,
+                      struct writer *packet)
+{
+    *image = (struct link_event_image){.now_ms = ev->now_ms, .kind = (uint8_t)ev->kind};
+    if (ev->kind == LINK_GOT
+        && mqtt_encode(ev->packet, MQTT_5_0, MQTT_FROM_SERVER, packet) != MQTT_OK) {
+        writer_reset(packet); /* too large: the replay will say that it is not here */
+    }
+}
+
+bool link_trace_restore(const struct link_event_image *image,
+                        struct slice bytes,
+                        struct mqtt_packet *packet,
+                        struct link_event *out)
+{
+    struct mqtt_frame frame;
+    struct mqtt_fault fault;
+    *out = (struct link_event){.kind = (enum link_event_kind)image->kind, .now_ms = image->now_ms};
+    if (out->kind != LINK_GOT) {
+        return true;
+    }
+    out->packet = packet;
+    return mqtt_frame_next(bytes, LINK_TRACE_PACKET_MAX, &frame, &fault) == MQTT_OK
+           && mqtt_decode(&frame, MQTT_5_0, MQTT_FROM_SERVER, packet, &fault) == MQTT_OK;
+}
+
+bool link_trace_is_sound(const struct link *l)
+{
+    return l->gateways > 0 && l->preferred < l->gateways;
+}
+
+bool sequence_trace_is_sound(const struct sequence *s)
+{
+    return s->boot > 0 && s->first <= UINT64_MAX / 2 && s->asked <= UINT64_MAX / 2;
+}
+
+void sequence_trace_call(struct sequence *s, const struct sequence_event_image *image)
+{
+    struct sequence_store store;
+    uint64_t seq = 0;
+    switch ((enum sequence_call)image->call) {
+    case SEQUENCE_CALL_STORED: sequence_stored(s); return;
+    case SEQUENCE_CALL_WANTS: (void)sequence_wants(s, &store); return;
+    case SEQUENCE_CALL_TAKE:
+        if (!sequence_take(s, &seq)) {
+            seq = 0;
+        }
+        return;
+    case SEQUENCE_CALL_NOTE_ROW: sequence_note_row(s, image->argument); return;
+    case SEQUENCE_CALL_NOTE_DONE: sequence_note_done(s, image->argument); return;
+    case SEQUENCE_CALL_SAVE: sequence_save(s, &store); return;
+    case SEQUENCE_CALL_STOP: sequence_stop(s, &store); return;
+    case SEQUENCE_CALL_BEGIN_BOOT: sequence_begin_boot(s, &store); return;
+    }
+    UNREACHABLE();
+}
