@@ -107,9 +107,8 @@ static uint64_t seed(struct device *d)
 
 static enum port_result start_cores(struct device *d, struct port_why *why)
 {
-    struct x509 certificate = {0};
     struct enroll_event started = {.kind = ENROLL_STARTED};
-    if (!device_load_keys(d, &certificate, why)) {
+    if (!device_load_keys(d, why)) {
         return PORT_BAD;
     }
     if (key_make(KEY_P256, &d->ephemeral) != KEY_OK) {
@@ -117,12 +116,14 @@ static enum port_result start_cores(struct device *d, struct port_why *why)
     }
     d->ephemeral_public = key_public_of(d->ephemeral);
     enroll_init(&d->enroll, seed(d));
+    generation_init(&d->generation, d->renewed.key != NULL, seed(d));
     link_init(&d->link, (uint32_t)d->config.gateways_count, d->config.preferred, seed(d));
     d->trust_due_ms = UINT64_MAX;
-    started.has_certificate = d->key != NULL;
+    const struct device_identity *newest = d->renewed.key != NULL ? &d->renewed : &d->own;
+    started.has_certificate = newest->key != NULL;
     started.has_next_key = d->next_key != NULL;
-    started.not_before_ms = certificate.not_before_ms;
-    started.not_after_ms = certificate.not_after_ms;
+    started.not_before_ms = newest->not_before_ms;
+    started.not_after_ms = newest->not_after_ms;
     device_feed_enroll(d, &started);
     (void)device_load_trust(d); /* where there is one, the session begins here */
     return PORT_OK;
@@ -203,7 +204,8 @@ void device_close(struct device *d)
     if (d->lock != NULL) {
         port_file_close(d->lock);
     }
-    key_free(d->key);
+    key_free(d->own.key);
+    key_free(d->renewed.key);
     key_free(d->next_key);
     key_free(d->ephemeral);
     wipe(&d->mac_key, sizeof d->mac_key);
@@ -215,7 +217,7 @@ void device_close(struct device *d)
 static void perform_enroll(struct device *d, const struct enroll_effect *effect)
 {
     struct enroll_event next = {0};
-    struct x509 certificate;
+    const struct device_identity *newest;
     switch (effect->kind) {
     case ENROLL_MAKE_KEY:
         if (!device_make_next_key(d)) {
@@ -225,17 +227,19 @@ static void perform_enroll(struct device *d, const struct enroll_effect *effect)
         next.kind = ENROLL_KEY_STORED;
         device_feed_enroll(d, &next);
         return;
-    case ENROLL_ASK: device_ask(d, effect->is_renewal); return;
+    case ENROLL_ASK: device_ask(d); return;
     case ENROLL_STORE:
-        if (!device_store_identity(d)
-            || x509_parse(slice_of(d->certificate, d->certificate_len), &certificate, NULL)
-                   != X509_OK) {
-            device_fail(d, "identity.pem", "cannot be stored");
+        if (!device_store_identity(d)) {
+            device_fail(d, "the certificate", "cannot be stored");
             return;
         }
+        newest = d->renewed.key != NULL ? &d->renewed : &d->own;
+        if (newest == &d->renewed) {
+            generation_renewed(&d->generation);
+        }
         next.kind = ENROLL_STORED;
-        next.not_before_ms = certificate.not_before_ms;
-        next.not_after_ms = certificate.not_after_ms;
+        next.not_before_ms = newest->not_before_ms;
+        next.not_after_ms = newest->not_after_ms;
         device_feed_enroll(d, &next);
         return;
     case ENROLL_USE:
@@ -270,6 +274,9 @@ void device_feed_link(struct device *d, const struct link_event *ev)
     struct link_event event = *ev;
     struct link_effects effects;
     event.now_ms = port_now_ms(d->port);
+    if (ev->kind == LINK_CLOSED) {
+        generation_failed(&d->generation, event.now_ms);
+    }
     device_trace_link(d, &event);
     link_step(&d->link, &event, &effects);
     trace_left(d->config.trace);
@@ -287,7 +294,7 @@ void device_identity_changed(struct device *d)
     }
     if (d->is_linked) {
         device_feed_link(d, &(struct link_event){.kind = LINK_RENEW});
-    } else if (d->key != NULL && d->has_trust && !d->is_stopping) {
+    } else if (d->own.key != NULL && d->has_trust && !d->is_stopping) {
         d->is_linked = true;
         device_feed_link(d, &(struct link_event){.kind = LINK_START});
     }
@@ -304,6 +311,7 @@ static uint64_t due_ms(const struct device *d)
 {
     uint64_t due = sooner(enroll_due_ms(&d->enroll), link_due_ms(&d->link));
     due = sooner(due, d->trust_due_ms);
+    due = sooner(due, d->link.state == LINK_LIVE ? generation_due_ms(&d->generation) : UINT64_MAX);
     if (!d->source_ended && d->has_trust) {
         uint64_t source = d->has_sample ? d->full_until_ms : source_due_ms(d->source);
         uint64_t now_ms = port_now_ms(d->port);
@@ -367,6 +375,9 @@ static void tick(struct device *d)
     }
     device_feed_enroll(d, &(struct enroll_event){.kind = ENROLL_TICK});
     device_feed_link(d, &(struct link_event){.kind = LINK_TICK});
+    if (d->link.state == LINK_LIVE && port_now_ms(d->port) >= generation_due_ms(&d->generation)) {
+        device_identity_changed(d); /* the renewed certificate gets another chance */
+    }
 }
 
 /* Takes the event where it is ours. */
@@ -449,7 +460,7 @@ bool device_is_drained(const struct device *d)
 void device_counts(const struct device *d, struct device_counts *out)
 {
     *out = (struct device_counts){
-        .is_enrolled = d->key != NULL,
+        .is_enrolled = d->own.key != NULL,
         .is_live = d->link.state == LINK_LIVE,
         .boot = d->sequence.boot,
         .next_seq = d->sequence.next,

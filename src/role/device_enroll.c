@@ -38,7 +38,7 @@ void device_end_job(struct device *d)
     d->job = DEVICE_NO_JOB;
 }
 
-static bool begin_job(struct device *d, enum device_job job, bool as_idevid)
+static bool begin_job(struct device *d, enum device_job job, const struct device_identity *as)
 {
     struct port_why why = {0};
     struct http_client_options options = {
@@ -48,7 +48,8 @@ static bool begin_job(struct device *d, enum device_job job, bool as_idevid)
         .body_max = ANSWER_MAX,
         .timeout_ms = ANSWER_MS,
     };
-    if (device_tls(d, as_idevid, &d->http_tls, &why) == PORT_OK) {
+    d->asks_as_renewal = as != NULL;
+    if (device_tls(d, as, &d->http_tls, &why) == PORT_OK) {
         options.tls = d->http_tls;
         if (http_client_open(d->port, &options, &d->http, &why) == PORT_OK) {
             d->job = job;
@@ -62,13 +63,13 @@ static bool begin_job(struct device *d, enum device_job job, bool as_idevid)
 
 /* ---- EST ---- */
 
-void device_ask(struct device *d, bool is_renewal)
+void device_ask(struct device *d)
 {
     if (d->job == DEVICE_FETCHES_TRUST) { /* it is asked for again later */
         device_end_job(d);
         d->trust_due_ms = port_now_ms(d->port) + TRUST_AGAIN_MS;
     }
-    if (!begin_job(d, DEVICE_ENROLS, !is_renewal)) {
+    if (!begin_job(d, DEVICE_ENROLS, device_identity_for_services(d))) {
         device_feed_enroll(d, &(struct enroll_event){.kind = ENROLL_UNANSWERED});
     }
 }
@@ -97,8 +98,9 @@ static void write_request(struct device *d, const struct port_peer *peer, struct
         .public_key = slice_of(own.bytes, own.len),
         .challenge = writer_slice(&cw),
     };
-    if (d->key != NULL
-        && x509_parse(slice_of(d->certificate, d->certificate_len), &current, NULL) == X509_OK) {
+    const struct device_identity *as = device_identity_for_services(d);
+    if (d->asks_as_renewal && as != NULL
+        && x509_parse(slice_of(as->certificate, as->certificate_len), &current, NULL) == X509_OK) {
         spec.subject = current.subject;
         spec.names = current.extensions.names;
     }
@@ -124,15 +126,14 @@ static bool send_request(struct device *d)
     if (!writer_ok(&dw) || !writer_ok(&tw)) {
         return false;
     }
-    bool is_renewal = d->key != NULL;
-    return http_client_send(d->http,
-                            &(struct http_client_request){
-                                .method = "POST",
-                                .target = slice_text(is_renewal ? "/.well-known/est/simplereenroll"
-                                                                : "/.well-known/est/simpleenroll"),
-                                .content_type = "application/pkcs10",
-                                .body = writer_slice(&tw),
-                            });
+    return http_client_send(
+        d->http, &(struct http_client_request){
+                     .method = "POST",
+                     .target = slice_text(d->asks_as_renewal ? "/.well-known/est/simplereenroll"
+                                                             : "/.well-known/est/simpleenroll"),
+                     .content_type = "application/pkcs10",
+                     .body = writer_slice(&tw),
+                 });
 }
 
 /* Does the certificate name us, and no one else? */
@@ -210,7 +211,7 @@ static void enroll_answered(struct device *d)
 void device_fetch_trust(struct device *d)
 {
     d->trust_due_ms = UINT64_MAX;
-    if (!begin_job(d, DEVICE_FETCHES_TRUST, d->key == NULL)) {
+    if (!begin_job(d, DEVICE_FETCHES_TRUST, device_identity_for_services(d))) {
         d->trust_due_ms = port_now_ms(d->port) + jittered(d, TRUST_AGAIN_MAX_MS);
     }
 }

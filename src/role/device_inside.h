@@ -6,6 +6,7 @@
 #include "codec/x509.h"
 #include "core/device/device_trace.h"
 #include "core/device/enroll.h"
+#include "core/device/generation.h"
 #include "core/device/link.h"
 #include "core/device/outbox.h"
 #include "core/device/seal.h"
@@ -27,6 +28,14 @@ enum {
 };
 
 enum device_job { DEVICE_NO_JOB, DEVICE_ENROLS, DEVICE_FETCHES_TRUST };
+
+/* A key and the certificate over it. */
+struct device_identity {
+    struct key_private *key; /* NULL: there is none */
+    uint8_t certificate[DEVICE_CERT_MAX];
+    size_t certificate_len;
+    int64_t not_before_ms, not_after_ms;
+};
 
 struct device {
     struct port *port;
@@ -56,10 +65,11 @@ struct device {
     struct key_private *ephemeral; /* of this boot */
     struct key_public ephemeral_public;
 
-    /* identity: the operational key and certificate in use, and the key that is being enrolled */
-    struct key_private *key, *next_key;
-    uint8_t certificate[DEVICE_CERT_MAX];
-    size_t certificate_len;
+    /* The identity that has been used, a renewed one that has not, and the key that is being
+     * enrolled. The old one goes when a session with the renewed one is live. */
+    struct device_identity own, renewed;
+    struct key_private *next_key;
+    struct generation generation;
     uint8_t issued[DEVICE_CERT_MAX]; /* from the last answer, not yet stored */
     size_t issued_len;
     struct enroll enroll;
@@ -77,6 +87,7 @@ struct device {
 
     /* one conversation with the device services at a time */
     enum device_job job;
+    bool asks_as_renewal; /* with an operational certificate, not the IDevID */
     struct http_client *http;
     struct port_tls *http_tls;
 
@@ -85,6 +96,7 @@ struct device {
     bool is_linked; /* link was started */
     struct port_conn *conn;
     struct port_tls *tls;
+    bool tls_is_renewed; /* made of `renewed`, not of `own` */
     uint8_t exporter[PORT_EXPORTER_LEN];
 
     /* what waits */
@@ -125,23 +137,37 @@ enum port_result device_lock(struct device *d, struct port_why *why);
 bool device_begin_boot(struct device *d); /* a new one, while we run */
 enum port_result device_load_sequence(struct device *d, struct port_why *why); /* and raises boot */
 bool device_store_sequence(struct device *d, const struct sequence_store *store);
-enum port_result device_load_idevid(struct device *d, struct port_why *why);
-/* Reads identity.pem and next.key where they are; false with `why` where what is there is unusable.
- */
-bool device_load_keys(struct device *d, struct x509 *certificate, struct port_why *why);
-bool device_make_next_key(struct device *d);
-bool device_store_identity(struct device *d);
 bool device_load_trust(struct device *d);
 bool device_store_trust(struct device *d, struct slice list);
 bool device_take_trust(struct device *d, struct slice list, bool is_stored); /* verifies it first */
-/* TLS as this device towards our servers: with the operational certificate, or with the IDevID. */
+
+/* ---- device_identity.c ---- */
+enum port_result device_load_idevid(struct device *d, struct port_why *why);
+/* Reads identity.pem, renewed.pem and next.key where they are; false with `why` where what is there
+ * is unusable. */
+bool device_load_keys(struct device *d, struct port_why *why);
+bool device_make_next_key(struct device *d);
+/* Certificate and next key become the identity, or, where there is one, the renewed one. */
+bool device_store_identity(struct device *d);
+/* The renewed identity has been used: it takes the place of the old one, whose key is gone then. */
+bool device_switch_identity(struct device *d);
+void device_identity_set(struct device_identity *identity,
+                         struct key_private *key,
+                         struct slice der,
+                         const struct x509 *certificate);
+/* There is one, and it has not expired as far as we know the time. */
+bool device_is_valid(const struct device *d, const struct device_identity *identity);
+/* What the device services are spoken to with: the identity that has been used, while it is valid.
+ * NULL: the IDevID, before there is another and again after all others have expired. */
+const struct device_identity *device_identity_for_services(const struct device *d);
+/* TLS as this device towards our servers: `as` this identity, or (NULL) with the IDevID. */
 enum port_result device_tls(struct device *d,
-                            bool as_idevid,
+                            const struct device_identity *as,
                             struct port_tls **out,
                             struct port_why *why);
 
 /* ---- device_enroll.c ---- */
-void device_ask(struct device *d, bool is_renewal);
+void device_ask(struct device *d);
 void device_fetch_trust(struct device *d);
 bool device_http_event(struct device *d, const struct port_event *ev);
 void device_end_job(struct device *d);

@@ -26,8 +26,21 @@ static void topic_of(const struct device *d,
                         &(struct message_topic){.kind = kind, .device = d->id, .stream = stream});
 }
 
+/* What this connection is, or will be, authenticated with. */
+static const struct device_identity *identity_of_link(const struct device *d)
+{
+    return d->generation.uses_new ? &d->renewed : &d->own;
+}
+
 void device_dial(struct device *d, uint32_t gateway)
 {
+    bool uses_new =
+        generation_dial(&d->generation, port_now_ms(d->port), device_is_valid(d, &d->own));
+    if (uses_new != d->tls_is_renewed) {
+        port_tls_free(d->tls);
+        d->tls = NULL;
+        d->tls_is_renewed = uses_new;
+    }
     struct port_why why = {0};
     const char *address = d->config.gateways[gateway];
     char host[DEVICE_TEXT_MAX];
@@ -38,7 +51,7 @@ void device_dial(struct device *d, uint32_t gateway)
     bool has_brackets = len >= 2 && address[0] == '[' && address[len - 1] == ']';
     (void)snprintf(host, sizeof host, "%.*s", (int)(has_brackets ? len - 2 : len),
                    address + has_brackets);
-    if ((d->tls == NULL && device_tls(d, false, &d->tls, &why) != PORT_OK)
+    if ((d->tls == NULL && device_tls(d, identity_of_link(d), &d->tls, &why) != PORT_OK)
         || port_connect(d->port, address, host, d->tls, &options, &d->conn_tag, &d->conn, &why)
                != PORT_OK) {
         device_say(d, "%s: %s", address, why.text);
@@ -81,6 +94,7 @@ static bool send_hello(struct device *d,
     uint8_t payload[SEAL_HELLO_MAX];
     struct writer tw = writer_over(topic, sizeof topic);
     struct writer pw = writer_over(payload, sizeof payload);
+    const struct device_identity *as = identity_of_link(d);
     struct digest exporter = hash_of(slice_of(d->exporter, sizeof d->exporter));
     struct hello_claims claims = {
         .boot = boot->boot,
@@ -93,7 +107,7 @@ static bool send_hello(struct device *d,
     memcpy(claims.ingest_key_id, boot->ingest_key_id, sizeof claims.ingest_key_id);
     claims.has_oldest_unsent = outbox_oldest(&d->outbox, &claims.oldest_unsent);
     topic_of(d, TOPIC_HELLO, (struct slice){0}, &tw);
-    if (seal_hello(&pw, d->key, slice_of(d->certificate, d->certificate_len), writer_slice(&tw),
+    if (seal_hello(&pw, as->key, slice_of(as->certificate, as->certificate_len), writer_slice(&tw),
                    &claims)
             != KEY_OK
         || !writer_ok(&pw)) {
@@ -177,6 +191,20 @@ static void hang_up(struct device *d, const char *why)
     }
 }
 
+/* The session is live with the renewed certificate: the old key is not needed any more. */
+static void switch_if_proven(struct device *d)
+{
+    if (!generation_live(&d->generation)) {
+        return;
+    }
+    if (!device_switch_identity(d)) {
+        device_fail(d, "renewed.pem", "cannot take the place of identity.pem");
+        return;
+    }
+    d->tls_is_renewed = false;
+    device_say(d, "has used its new certificate; the old key is gone");
+}
+
 void device_perform_link(struct device *d, const struct link_effect *effect)
 {
     switch (effect->kind) {
@@ -193,7 +221,10 @@ void device_perform_link(struct device *d, const struct link_effect *effect)
                                                    .disconnect = {.reason = effect->reason}});
         break;
     case LINK_HANG_UP: hang_up(d, effect->why); break;
-    case LINK_UP: device_say(d, "is live: boot %u", d->sequence.boot); break;
+    case LINK_UP:
+        device_say(d, "is live: boot %u", d->sequence.boot);
+        switch_if_proven(d);
+        break;
     case LINK_DOWN: outbox_link_lost(&d->outbox); break;
     case LINK_ACKED:
         if (outbox_acked(&d->outbox, effect->packet_id)) {

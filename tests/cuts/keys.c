@@ -1,6 +1,7 @@
 /*
  * A device's keys: a certificate that was stored stays, with its key; a key for which a certificate
  * was asked is the key that is asked for again, whenever the power goes between asking and storing.
+ * A generation that was used stays until a later one was used, too.
  */
 #include "base/invariant.h"
 #include "crypto/stub/seed.h"
@@ -20,6 +21,7 @@ struct keyring {
     struct key_public later; /* of a recovery that went on, and may have been cut itself */
     int asked;               /* a certificate for this key was asked for */
     int stored;              /* key and certificate were reported stored */
+    int taking, used; /* is to take the place of the one before it, and was reported to have */
 };
 
 static void begin(void *context)
@@ -47,19 +49,19 @@ static void on_event(void *role, const struct port_event *ev)
 
 static struct device *open_keys(struct sim_world *world, bool *ok)
 {
-    struct x509 certificate;
     struct port_why why;
     struct device *d = calloc(1, sizeof *d);
     INVARIANT(d != NULL);
     d->port = sim_start(world, CUTS_MACHINE, on_event, NULL);
     memcpy(d->state_dir, "/var/state", sizeof "/var/state");
-    *ok = device_lock(d, &why) == PORT_OK && device_load_keys(d, &certificate, &why);
+    *ok = device_lock(d, &why) == PORT_OK && device_load_keys(d, &why);
     return d;
 }
 
 static void close_keys(struct device *d)
 {
-    key_free(d->key);
+    key_free(d->own.key);
+    key_free(d->renewed.key);
     key_free(d->next_key);
     port_close_all(d->port);
     free(d);
@@ -121,27 +123,48 @@ static void scenario(void *context, struct sim_world *world)
             INVARIANT(d->next_key != NULL && is_key(d->next_key, &k->keys[g]));
         }
         certify(k, d);
+        k->taking = g == 1 ? g : k->taking; /* the first has no one's place to wait for */
         if (!device_store_identity(d)) {
             break;
         }
         k->stored = g;
+        k->taking = g;
+        if (g > 1 && !device_switch_identity(d)) {
+            break;
+        }
+        k->used = g;
     }
     close_keys(d);
 }
 
+/* Which generation it is; 0: none; -1: none of those that were made. */
+static int generation_of(const struct keyring *k, const struct key_private *key)
+{
+    int has = key == NULL ? 0 : -1;
+    for (int g = 1; g <= k->asked && key != NULL; g++) {
+        has = is_key(key, &k->keys[g]) ? g : has;
+    }
+    return has;
+}
+
+static bool is_later(const struct keyring *k, const struct device_identity *identity)
+{
+    return identity->key != NULL && is_key(identity->key, &k->later);
+}
+
 static enum verdict holds(const struct keyring *k, const struct device *d)
 {
-    int has = d->key == NULL ? 0 : -1;
-    for (int g = 1; g <= k->asked && d->key != NULL; g++) {
-        has = is_key(d->key, &k->keys[g]) ? g : has;
+    int own = generation_of(k, d->own.key);
+    int renewed = generation_of(k, d->renewed.key);
+    int newest = own > renewed ? own : renewed;
+    if (k->asked == 0 || is_later(k, &d->own) || is_later(k, &d->renewed)) {
+        return KEPT; /* nothing was promised, or a recovery has gone on since */
     }
-    if (d->key != NULL && is_key(d->key, &k->later)) {
-        return KEPT;
-    }
-    if (has < k->stored) {
+    if (newest < k->stored || own < k->used
+        || (k->used > 0 && own != k->used && own != k->taking)) {
         return BROKEN;
     }
-    bool waits = k->asked > has;
+    bool waits = k->asked > newest;
     return waits && (d->next_key == NULL || !is_key(d->next_key, &k->keys[k->asked])) ? BROKEN
                                                                                       : KEPT;
 }
@@ -169,7 +192,8 @@ static enum verdict recover(void *context, struct sim_world *world)
     close_keys(d);
     if (verdict == KEPT) {
         d = open_keys(world, &ok);
-        verdict = !ok ? TOLD : d->key != NULL && is_key(d->key, &key) ? KEPT : BROKEN;
+        const struct device_identity *newest = d->renewed.key != NULL ? &d->renewed : &d->own;
+        verdict = !ok ? TOLD : newest->key != NULL && is_key(newest->key, &key) ? KEPT : BROKEN;
         close_keys(d);
     }
     return verdict;

@@ -62,6 +62,8 @@ class Site:
         self.new_ingest_key()
         self.number = 1
         self.start = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 3600))
+        self.end = "20400101000000Z"
+        self.issuer = "issuer"
         self.drop_answers = 0
         self.requests = []
         spki = out_of("openssl", "x509", "-in", f"{d}/idevid.pem", "-pubkey", "-noout")
@@ -99,8 +101,8 @@ class Site:
                     "default_md=sha256\npolicy=p\nunique_subject=no\n[p]\nserialNumber=optional\n")
         open(f"{self.d}/index.txt", "a").close()
         openssl("req", "-in", "ask.csr", "-inform", "DER", "-out", "ask.pem", cwd=self.d)
-        openssl("ca", "-config", "ca.cnf", "-in", "ask.pem", "-cert", "issuer.pem", "-keyfile", "issuer.key", "-batch",
-                "-startdate", self.start, "-enddate", "20400101000000Z", "-extfile", "ask.ext", "-notext", "-out",
+        openssl("ca", "-config", "ca.cnf", "-in", "ask.pem", "-cert", f"{self.issuer}.pem", "-keyfile", f"{self.issuer}.key", "-batch",
+                "-startdate", self.start, "-enddate", self.end, "-extfile", "ask.ext", "-notext", "-out",
                 "issued.pem", cwd=self.d)
         return base64.b64encode(out_of("openssl", "crl2pkcs7", "-nocrl", "-certfile", f"{self.d}/issued.pem",
                                        "-certfile", f"{self.d}/issuer.pem", "-outform", "DER"))
@@ -244,6 +246,8 @@ class Received:
         keys, exporters = {}, set()
         waiting = []
         for kind, device, topic, payload, exporter in spool_records(site.d):
+            if kind == "started":
+                continue
             check(device == site.id_text, "another device")
             if kind == "linked":
                 exporters.add(exporter)
@@ -363,6 +367,70 @@ def test_a_certificate_past_half_its_life_is_renewed_with_a_new_key(site, servic
     check(agent.stop() == 0, agent.words())
     gateway.stop()
     check(len(set(site.requests)) == len(site.requests) >= 2, "the same key was certified again")
+    check("has used its new certificate" in agent.words(), agent.words())
+    left = sorted(f for f in os.listdir(f"{site.d}/state") if f.endswith((".pem", ".key")))
+    check(left == ["identity.pem"], left)
+    check(key_of(site, "identity.pem") == site.requests[-1], "the identity is another key than the last one certified")
+
+
+def key_of(site, name):
+    """The public key of a file of the agent's folder: of its private key and of its certificate, which must agree."""
+    path = f"{site.d}/state/{name}"
+    public = out_of("openssl", "pkey", "-in", path, "-pubout")
+    check(out_of("openssl", "x509", "-in", path, "-pubkey", "-noout") == public, "certificate and key do not belong together")
+    return public
+
+
+def test_a_renewed_certificate_that_is_refused_leaves_the_old_key_in_use(site, service):
+    """Both generations are kept until a session with the new one was live: over a refusal, a kill and a restart."""
+    make_ca(site.d, "other")
+    fresh, site.start = site.start, "20000101000000Z"
+    gateway = Gateway(site.d)
+    site.drop_answers = 0
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    wait_for("an enrolment", lambda: "has a certificate" in agent.words())
+    first = wait_for("an identity", lambda: os.path.exists(f"{site.d}/state/identity.pem") and key_of(site, "identity.pem"))
+    site.start, site.issuer = fresh, "other"  # what the gateway does not know
+    wait_for("a renewal", lambda: os.path.exists(f"{site.d}/state/renewed.pem"))
+    wait_for("the refusal", lambda: "lost the gateway" in agent.words())
+    lives = agent.words().count("is live")
+    wait_for("a session with the old key", lambda: agent.words().count("is live") > lives)
+    check(key_of(site, "identity.pem") == first and key_of(site, "renewed.pem") != first, "the old key was given up")
+    agent.kill()
+    renewed = key_of(site, "renewed.pem")
+    lives = agent.words().count("is live")
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    wait_for("a session after the kill", lambda: agent.words().count("is live") > lives)
+    check(key_of(site, "identity.pem") == first and key_of(site, "renewed.pem") == renewed, "a generation was lost")
+    check(agent.stop() == 0, agent.words())
+    gateway.stop()
+    with open(f"{site.d}/issuer.pem", "a") as f, open(f"{site.d}/other.pem") as other:
+        f.write(other.read())  # the gateway learns of the other issuer
+    gateway = Gateway(site.d)
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    wait_for("the switch", lambda: "has used its new certificate" in agent.words())
+    check(key_of(site, "identity.pem") == renewed and not os.path.exists(f"{site.d}/state/renewed.pem"), "no switch")
+    check(agent.stop() == 0, agent.words())
+    gateway.stop()
+
+
+def test_a_device_whose_certificate_has_expired_comes_back_with_its_idevid(site, service):
+    """Off for longer than its certificate lived: it enrols anew, as the hardware it is, and goes on."""
+    gateway = Gateway(site.d)
+    site.end, end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 4)), site.end
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    first = wait_for("an identity", lambda: os.path.exists(f"{site.d}/state/identity.pem") and key_of(site, "identity.pem"))
+    agent.kill()
+    asked = service.seen.count("POST /.well-known/est/simpleenroll")
+    wait_for("the certificate's end", lambda: time.strftime("%Y%m%d%H%M%SZ", time.gmtime()) > site.end)
+    site.end = end
+    lives = agent.words().count("is live")
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    wait_for("a session", lambda: agent.words().count("is live") > lives)
+    check(service.seen.count("POST /.well-known/est/simpleenroll") > asked, service.seen)
+    check(key_of(site, "identity.pem") != first, "the expired key is in use")
+    check(agent.stop() == 0, agent.words())
+    gateway.stop()
 
 
 def test_a_clean_stop_leaves_no_gap_between_boots(site, service):
@@ -465,7 +533,7 @@ def test_a_trust_list_of_a_stranger_is_refused(site, service):
     agent = Agent(site, service, gateway, "--source", "host")
     wait_for("the refusal", lambda: "trust list is refused" in agent.words())
     check(agent.stop() == 0, agent.words())
-    check(not list(spool_records(site.d)), "something was sent")
+    check({kind for kind, *_ in spool_records(site.d)} <= {"started"}, "something was sent")
     gateway.stop()
 
 
