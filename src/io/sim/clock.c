@@ -60,6 +60,17 @@ void sim_pause(struct sim_world *world, const char *machine, uint64_t ms)
     sim_machine(world, machine)->paused_until_us = world->now_us + ms * 1000;
 }
 
+void sim_pause_process(struct port *port, uint64_t ms)
+{
+    port->paused_until_us = port->world->now_us + ms * 1000;
+}
+
+int64_t sim_wall_ms(struct sim_world *world, const char *machine)
+{
+    return world_epoch_ms + (int64_t)sim_now_ms(world)
+           + sim_machine(world, machine)->clock_offset_ms;
+}
+
 uint64_t port_now_us(const struct port *port)
 {
     return local_us(port->machine, port->world->now_us);

@@ -129,3 +129,31 @@ TEST("a number is never given twice, and finds nothing once its thing is gone")
     CHECK_U64(slots.count, COUNT_OF(things) + 1);
     slots_free(&slots);
 }
+
+/* ---- the power goes while nobody has the word ---- */
+
+static void on_sync(void *role, const struct port_event *ev)
+{
+    struct sleeper *s = role;
+    s->woken += ev->kind == PORT_SYNCED ? 1 : 0;
+}
+
+static void cut_power(void *context, struct sim_disk *disk)
+{
+    (void)disk;
+    sim_power_cut(context, "dev");
+}
+
+TEST("the power may go inside a sync that was begun before: its process hears no more")
+{
+    struct sleeper s = {.world = sim_open(1)};
+    struct port_file *file;
+    s.port = sim_start(s.world, "dev", on_sync, &s);
+    CHECK(port_file_open(s.port, "/f", PORT_WRITE | PORT_CREATE, &file) == PORT_OK);
+    CHECK(port_file_write(file, 0, slice_text("x")) == PORT_OK);
+    CHECK(port_file_sync_begin(file, NULL) == PORT_OK);
+    sim_disk_watch(sim_disk_of(s.world, "dev"), cut_power, s.world);
+    sim_run_for(s.world, 1000);
+    CHECK_U64(s.woken, 0);
+    sim_close(s.world);
+}

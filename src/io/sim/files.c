@@ -257,10 +257,13 @@ void files_synced(struct port *port, uint64_t id)
     }
     if (file != NULL) {
         file->syncing = false;
+        void *user = file->sync_user;
         enum port_result result = sync_to(file, file->mark);
-        sim_tell(port, &(struct port_event){.kind = PORT_SYNCED,
-                                            .user = file->sync_user,
-                                            .synced = {.result = result}});
+        if (port->dead) {
+            return; /* whoever watches the disk cut the power */
+        }
+        sim_tell(port, &(struct port_event){
+                           .kind = PORT_SYNCED, .user = user, .synced = {.result = result}});
     }
 }
 

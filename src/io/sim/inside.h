@@ -171,6 +171,7 @@ struct port {
     uint64_t id;               /* in the world's ports */
     port_handler *handler;
     void *role;
+    uint64_t paused_until_us;
     bool stopping;
     bool dead;      /* killed while its role was on the stack: lives until port_close_all */
     unsigned runs;  /* port_run is under way */

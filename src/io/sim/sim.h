@@ -87,6 +87,9 @@ void sim_set_clock(struct sim_world *world,
                    int64_t offset_ms,
                    enum time_quality quality);
 
+/* What the machine's wall clock shows now. */
+int64_t sim_wall_ms(struct sim_world *world, const char *machine);
+
 /* The machine's own clock runs that many millionths too fast (or, below zero, too slow) from now
  * on. Above -1,000,000 and below 1,000,000. */
 void sim_set_drift(struct sim_world *world, const char *machine, int32_t ppm);
@@ -94,6 +97,7 @@ void sim_set_drift(struct sim_world *world, const char *machine, int32_t ppm);
 /* SIGSTOP, and SIGCONT after `ms`: its processes get no turn until then; what came meanwhile waits.
  */
 void sim_pause(struct sim_world *world, const char *machine, uint64_t ms);
+void sim_pause_process(struct port *port, uint64_t ms); /* this one alone */
 
 /* ---- disks ---- */
 

@@ -501,16 +501,24 @@ static bool step(struct sim_world *world)
     if (port == NULL || port->stopping) {
         return true;
     }
-    if (port->machine->paused_until_us > world->now_us) {
-        sim_happen_at(port, port->machine->paused_until_us, what.kind, what.object, what.detail);
+    uint64_t paused_us = port->machine->paused_until_us > port->paused_until_us
+                             ? port->machine->paused_until_us
+                             : port->paused_until_us;
+    if (paused_us > world->now_us) {
+        sim_happen_at(port, paused_us, what.kind, what.object, what.detail);
         return true;
     }
+    /* It has the word until its turn ends, in a sync that is being carried out, too: a power cut
+     * in there must leave it to us to take away. */
+    struct port *outer = world->running;
+    world->running = port;
     bool is_turn = happened(port, &what);
     while (!port->dead && world->heap_count > 0 && world->heap[0].at_us == world->now_us
            && world->heap[0].port == port->id) {
         what = take_next(world);
         is_turn = happened(port, &what) || is_turn;
     }
+    world->running = outer;
     if (!is_turn) {
         return true;
     }
