@@ -6,6 +6,12 @@
 
 /* RFC 8428 4.5.3: a time below this counts from now. */
 static const double relative_below_s = 268435456.0;
+
+bool senml_time_is_absolute(int64_t time_ms)
+{
+    return (double)time_ms / 1000.0 >= relative_below_s;
+}
+
 static const double time_most_s = 253402300799.0; /* the year 9999 */
 static const double finite_most = 1.7976931348623157e308;
 

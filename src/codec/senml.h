@@ -101,6 +101,9 @@ bool senml_name_is_valid(struct slice name);
  */
 void senml_name_write(struct writer *w, struct slice text);
 
+/* Is this a time since 1970 to every reader? One below 2^28 s counts from when it is read. */
+bool senml_time_is_absolute(int64_t time_ms);
+
 /* ---- writing CBOR packs: senml_pack_write, then `count` records ---- */
 
 struct senml_record {

@@ -289,3 +289,11 @@ TEST("any text becomes a SenML name or nothing")
         CHECK(w.len == 0 || senml_name_is_valid(writer_slice(&w)));
     }
 }
+
+TEST("a time before 1978 is absolute to nobody who reads it")
+{
+    CHECK(!senml_time_is_absolute(0));
+    CHECK(!senml_time_is_absolute(INT64_C(268435455999)));
+    CHECK(senml_time_is_absolute(INT64_C(268435456000)));
+    CHECK(senml_time_is_absolute(INT64_C(1795435200000)));
+}

@@ -3,6 +3,7 @@
 #include "codec/csr.h"
 #include "codec/der.h"
 #include "codec/pem.h"
+#include "io/folder.h"
 #include "role/pki_files.h"
 #include "trust/identity.h"
 #include "trust/signature.h"
@@ -58,7 +59,7 @@ static enum pki_result open_dir(struct port *port,
                                 const char *certificate,
                                 struct port_why *why)
 {
-    if (port_dir_make(port, dir) != PORT_OK) {
+    if (port_folder_make(port, dir) != PORT_OK) {
         return pki_refuse(PKI_FAILED, why, "the folder %s could not be made", dir);
     }
     if (pki_has_file(port, dir, certificate)) {

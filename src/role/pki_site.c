@@ -1,4 +1,5 @@
 /* pki_make_site: made whole in folders beside the real ones, then moved there. */
+#include "io/folder.h"
 #include "role/pki_files.h"
 #include "role/pki_init.h"
 
@@ -216,8 +217,8 @@ static enum pki_result make_folders(struct making *m)
         || !pki_path(manufacturers, m->pki, "manufacturers")) {
         return pki_refuse(PKI_BAD, m->why, "the path of the data folder is too long");
     }
-    if (port_dir_make(m->port, manufacturers) != PORT_OK
-        || port_dir_make(m->port, m->keeper) != PORT_OK) {
+    if (port_folder_make(m->port, manufacturers) != PORT_OK
+        || port_folder_make(m->port, m->keeper) != PORT_OK) {
         return pki_refuse(PKI_FAILED, m->why, "%s could not be made", m->pki);
     }
     return PKI_OK;

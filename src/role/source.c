@@ -78,7 +78,9 @@ bool values_write(const struct source_values *v, int64_t time_ms, struct writer 
         struct senml_record record = {
             .name = v->list[i].name,
             .unit = v->list[i].unit,
-            .has_base_time = i == 0,
+            /* A device without a clock says nothing of the time: what lies before 1978 is
+             * relative to the one who reads it (RFC 8428 4.5.3). */
+            .has_base_time = i == 0 && senml_time_is_absolute(time_ms),
             .base_time_ms = time_ms,
             .kind = v->list[i].kind,
             .number = v->list[i].number,
