@@ -143,8 +143,8 @@ static void unite(struct history *h)
 }
 
 struct merged {
-    uint64_t invented, twice, lost_count;
-    struct applied_point example_invented, example_twice;
+    uint64_t invented, twice, moved, lost_count;
+    struct applied_point example_invented, example_twice, example_moved;
     struct sent_point *lost; /* acknowledged, and neither applied nor dropped */
 };
 
@@ -175,6 +175,22 @@ static bool is_before(const struct applied_point *a, const struct sent_point *s)
     return a->device != s->device ? a->device < s->device : a->point < s->point;
 }
 
+/* One that was sent and applied once has the time it was sent with. */
+static void note_moved(struct merged *m,
+                       const struct history *h,
+                       const struct sent_point *sent,
+                       size_t count,
+                       size_t at)
+{
+    const struct applied_point *applied = &h->applied.list[at];
+    bool is_alone = count == 1 && at < h->applied.count && is_same(sent, applied)
+                    && (at + 1 == h->applied.count || !is_same(sent, applied + 1));
+    if (is_alone && sent->time_ms != INT64_MIN && sent->time_ms != applied->time_ms) {
+        m->moved++;
+        m->example_moved = (struct applied_point){.device = sent->device, .point = sent->seq};
+    }
+}
+
 static void merge(struct history *h, const struct drops *drops, struct merged *m)
 {
     size_t a = 0;
@@ -190,6 +206,7 @@ static void merge(struct history *h, const struct drops *drops, struct merged *m
             m->invented++;
         }
         size_t applied = 0;
+        note_moved(m, h, group, count, a);
         for (; a < h->applied.count && is_same(group, &h->applied.list[a]); a++) {
             applied++;
         }
@@ -304,6 +321,11 @@ void check_telemetry(struct history *h, bool detected_is_enough, struct findings
                  "%llu values were applied more than once, for example seq %llu of device %u",
                  (unsigned long long)m.twice, (unsigned long long)m.example_twice.point,
                  m.example_twice.device);
+    findings_add(out, CHECK_TELEMETRY, m.moved,
+                 "%llu values have another time than they were sent with, for example seq %llu of "
+                 "device %u",
+                 (unsigned long long)m.moved, (unsigned long long)m.example_moved.point,
+                 m.example_moved.device);
     findings_add(out, CHECK_TELEMETRY, silent, "%llu drops have no reason",
                  (unsigned long long)silent);
     class_losses(h, &m, out);

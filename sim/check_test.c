@@ -27,9 +27,10 @@ static struct history good(void)
                                                       .boot = 1,
                                                       .seq = seq,
                                                       .message = seq * 3 + d,
-                                                      .point = point_of(d, seq, v % VALUES)});
+                                                      .point = point_of(d, seq, v % VALUES),
+                                                      .time_ms = (int64_t)seq});
                 if (seq != 40 && seq != 41 && v < VALUES) {
-                    history_applied(&h, d, point_of(d, seq, v));
+                    history_applied(&h, d, point_of(d, seq, v), (int64_t)seq);
                 }
             }
             if (seq != 41) {
@@ -127,14 +128,18 @@ TEST("what a gap shows as missing is detected, and still lost where loss must no
     expect(&h, true, "lost at the middle");
 }
 
-TEST("a value applied twice, a value never sent and a drop without a reason are found")
+TEST(
+    "a value applied twice, never sent or with another time, and a drop without a reason are found")
 {
     struct history h = good();
-    history_applied(&h, 2, point_of(2, 7, 1));
+    history_applied(&h, 2, point_of(2, 7, 1), 7);
     expect(&h, false, "more than once, for example seq 7 of device 2");
     h = good();
-    history_applied(&h, 2, point_of(2, 1000, 1));
+    history_applied(&h, 2, point_of(2, 1000, 1), 7);
     expect(&h, false, "never sent");
+    h = good();
+    h.applied.list[50].time_ms++;
+    expect(&h, false, "another time");
     h = good();
     history_dropped(&h, &(struct dropped_range){.device = 2, .from = 3, .to = 3, .reason = ""});
     expect(&h, false, "no reason");

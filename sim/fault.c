@@ -21,9 +21,9 @@ static const struct fault_row rows[FAULT_KIND_COUNT] = {
     [FAULT_RESET] = {"reset", FAULT_ON_LINK, {NULL}, ALL, "all connections between them break"},
     [FAULT_HALF_OPEN] =
         {"half-open", FAULT_ON_LINK, {NULL}, ALL, "connections break, and only the first knows"},
-    [FAULT_PAUSE] = {"pause", FAULT_ON_MACHINE, {"ms"}, ALL, "SIGSTOP, SIGCONT"},
-    [FAULT_KILL] = {"kill", FAULT_ON_MACHINE, {"ms"}, ALL, "kill -9, started again"},
-    [FAULT_TERMINATE] = {"terminate", FAULT_ON_MACHINE, {"ms"}, ALL, "SIGTERM, started again"},
+    [FAULT_PAUSE] = {"pause", FAULT_ON_PROCESS, {"ms"}, ALL, "SIGSTOP, SIGCONT"},
+    [FAULT_KILL] = {"kill", FAULT_ON_PROCESS, {"ms"}, ALL, "kill -9, started again"},
+    [FAULT_TERMINATE] = {"terminate", FAULT_ON_PROCESS, {"ms"}, ALL, "SIGTERM, started again"},
     [FAULT_POWER_CUT] = {"power-cut", FAULT_ON_MACHINE, {"ms"}, ALL, "unsynced writes are torn"},
     [FAULT_CUT_WRITE] =
         {"cut-write", FAULT_ON_MACHINE, {"n", "ms"}, ALL, "power cut inside an operation"},
@@ -39,11 +39,8 @@ static const struct fault_row rows[FAULT_KIND_COUNT] = {
     [FAULT_SYNC_FAILS] = {"sync-fails", FAULT_ON_MACHINE, {"n"}, ALL, "fsync fails once"},
     [FAULT_DISK_DIES] = {"disk-dies", FAULT_ON_MACHINE, {"n", "ms"}, ALL, "EIO for ever"},
     [FAULT_SLOW_SYNC] = {"slow-sync", FAULT_ON_MACHINE, {"us", "ms"}, ALL, "a slow disk"},
-    [FAULT_ROT] = {"rot", FAULT_ON_MACHINE, {"n"}, {D, D, D, N, D}, "bits flip in durable files"},
-    [FAULT_LYING_SYNC] =
-        {"lying-sync", FAULT_ON_MACHINE, {"ms"}, {D, D, D, N, D}, "syncs that do nothing"},
     [FAULT_ROLL_BACK] =
-        {"roll-back", FAULT_ON_MACHINE, {"age-ms", "ms"}, {D, N, D, N, D}, "an old disk again"},
+        {"roll-back", FAULT_ON_DEVICE, {"after-ms", "ms"}, {D, N, H, N, D}, "an old disk again"},
     [FAULT_CLONE] = {"clone", FAULT_ON_DEVICE, {"ms"}, {D, N, H, N, D}, "one disk, two machines"},
     [FAULT_HOSTILE_DEVICE] =
         {"hostile-device", FAULT_ON_DEVICE, {"n"}, ALL, "a valid identity that lies"},

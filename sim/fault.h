@@ -26,7 +26,7 @@ enum fault_kind {
     FAULT_POWER_CUT, /* at once, back after ms */
     FAULT_CUT_WRITE, /* power cut inside the n-th operation of the disk from now, back after ms */
     FAULT_CUT_AGAIN, /* as before, and again in the n-th operation of the recovery */
-    FAULT_VERSION,   /* SIGTERM, and started again as another version of the agent */
+    FAULT_VERSION,   /* kill -9, and started again as version n of the agent */
     /* clocks */
     FAULT_CLOCK_JUMP, /* the wall clock goes forth or back by ms */
     FAULT_NO_CLOCK,   /* the wall clock is at 1970 and says that it does not know, for ms */
@@ -38,20 +38,20 @@ enum fault_kind {
     FAULT_DISK_DIES,   /* from the n-th write on all fail, until the machine is started again */
     FAULT_SLOW_SYNC,   /* a sync takes us, for ms */
     /* storage that lies: beyond what is promised */
-    FAULT_ROT,        /* a bit of a durable file flips */
-    FAULT_LYING_SYNC, /* syncs do nothing for ms, then the power goes */
-    FAULT_ROLL_BACK,  /* the disk becomes what it was ms ago (flash restored, stale gateway) */
-    FAULT_CLONE,      /* a second machine runs from a copy of this disk, for ms */
+    FAULT_ROLL_BACK, /* after ms the disk becomes what it is now (flash restored, stale gateway) */
+    FAULT_CLONE,     /* a second machine runs from a copy of this disk, for ms */
     /* peers that know the protocol */
     FAULT_HOSTILE_DEVICE, /* a valid identity sends n things that it should not */
     FAULT_HOSTILE_GATEWAY /* n records are forged between the gateway's journal and ingest */
 };
 enum { FAULT_KIND_COUNT = FAULT_HOSTILE_GATEWAY + 1, FAULT_ARGS_MAX = 3 };
 
-/* What is done to: decides what a target in a plan may name. */
+/* What is done to: decides what a target in a plan may name. "dev-*" and "gw-*" name all of them.
+ */
 enum fault_target {
-    FAULT_ON_LINK,    /* two machines */
-    FAULT_ON_MACHINE, /* any */
+    FAULT_ON_LINK,    /* two machines: a device's and the core */
+    FAULT_ON_MACHINE, /* "core" or a device's */
+    FAULT_ON_PROCESS, /* "keeper", "control", "ingest", "gw-1", "dev-0000" */
     FAULT_ON_DEVICE,
     FAULT_ON_GATEWAY
 };

@@ -29,9 +29,9 @@ void history_acked(struct history *h, uint32_t device, uint64_t seq)
     PUT(h->acked, ((struct acked_message){.device = device, .seq = seq}));
 }
 
-void history_applied(struct history *h, uint32_t device, uint64_t point)
+void history_applied(struct history *h, uint32_t device, uint64_t point, int64_t time_ms)
 {
-    PUT(h->applied, ((struct applied_point){.device = device, .point = point}));
+    PUT(h->applied, ((struct applied_point){.device = device, .point = point, .time_ms = time_ms}));
 }
 
 void history_dropped(struct history *h, const struct dropped_range *range)
@@ -52,4 +52,24 @@ void history_free(struct history *h)
     free(h->dropped.list);
     free(h->boots.list);
     *h = (struct history){0};
+}
+
+#define EXCLUDE(part, who)                                                                         \
+    do {                                                                                           \
+        size_t kept = 0;                                                                           \
+        for (size_t i = 0; i < (part).count; i++) {                                                \
+            if ((part).list[i].device != (who)) {                                                  \
+                (part).list[kept++] = (part).list[i];                                              \
+            }                                                                                      \
+        }                                                                                          \
+        (part).count = kept;                                                                       \
+    } while (0)
+
+void history_exclude(struct history *h, uint32_t device)
+{
+    EXCLUDE(h->sent, device);
+    EXCLUDE(h->acked, device);
+    EXCLUDE(h->applied, device);
+    EXCLUDE(h->dropped, device);
+    EXCLUDE(h->boots, device);
 }

@@ -13,7 +13,8 @@ struct sent_point { /* a message that left a device has one for each value in it
     uint32_t boot;
     uint64_t seq;
     uint64_t message; /* digest of the whole message */
-    uint64_t point;   /* digest of stream, name, time and value */
+    uint64_t point;   /* digest of stream, name and value */
+    int64_t time_ms;  /* INT64_MIN: it said none */
 };
 
 struct acked_message {
@@ -24,6 +25,7 @@ struct acked_message {
 struct applied_point {
     uint32_t device;
     uint64_t point;
+    int64_t time_ms;
 };
 
 struct dropped_range { /* declared: a dead letter, a refusal that the device counted, a lost range
@@ -58,15 +60,19 @@ struct history {
 
 void history_sent(struct history *h, const struct sent_point *point);
 void history_acked(struct history *h, uint32_t device, uint64_t seq);
-void history_applied(struct history *h, uint32_t device, uint64_t point);
+void history_applied(struct history *h, uint32_t device, uint64_t point, int64_t time_ms);
 void history_dropped(struct history *h, const struct dropped_range *range);
 void history_boot(struct history *h, const struct said_boot *boot);
 void history_free(struct history *h);
 
+/* Forgets everything of this device: it has been somebody else's. */
+void history_exclude(struct history *h, uint32_t device);
+
 /*
- * acked is inside applied plus declared drops; applied is inside sent; nothing is applied twice;
- * each drop has a reason. Losses are classed by where they lie among what the device sent. With
- * `detected_is_enough` what was acknowledged may be missing where a gap says so. Sorts the lists.
+ * acked is inside applied plus declared drops; applied is inside sent, with the times it was sent
+ * with; nothing is applied twice; each drop has a reason. Losses are classed by where they lie
+ * among what the device sent. With `detected_is_enough` what was acknowledged may be missing where
+ * a gap says so. Sorts the lists.
  */
 void check_telemetry(struct history *h, bool detected_is_enough, struct findings *out);
 

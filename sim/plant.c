@@ -95,10 +95,9 @@ static void on_device_event(void *role, const struct port_event *ev)
     }
 }
 
-static int begin_device(struct plant *p, struct plant_process *process)
+struct device_config plant_device_config(const struct plant *p, uint32_t index)
 {
-    struct port_why why = {""};
-    struct device_config config = {
+    return (struct device_config){
         .state_dir = PLANT_DATA "/state",
         .idevid_path = PLANT_DATA "/idevid.pem",
         .idevid_key_path = PLANT_DATA "/idevid.key",
@@ -106,16 +105,22 @@ static int begin_device(struct plant *p, struct plant_process *process)
         .devices_url = "https://core:9443",
         .gateways = p->addresses,
         .gateways_count = p->spec.gateways,
-        .preferred = process->index % p->spec.gateways,
+        .preferred = index % p->spec.gateways,
         .stream = "sim",
         .source = p->spec.period_ms != 0 ? "waveform" : "none",
         .period_ms = p->spec.period_ms,
-        .outbox = process->index % 100 < p->spec.journal_percent ? DEVICE_JOURNAL : DEVICE_MEMORY,
+        .outbox = index % 100 < p->spec.journal_percent ? DEVICE_JOURNAL : DEVICE_MEMORY,
         .window_messages = WINDOW_MESSAGES,
         .window_bytes = WINDOW_BYTES,
         .agent = "holdfast-agent sim",
-        .log_name = p->spec.is_talkative ? process->name : NULL,
+        .log_name = p->spec.is_talkative ? plant_name(p, plant_device(p, index)) : NULL,
     };
+}
+
+static int begin_device(struct plant *p, struct plant_process *process)
+{
+    struct port_why why = {""};
+    struct device_config config = plant_device_config(p, process->index);
     process->role.device = NULL;
     process->port = port_open(on_device_event, process);
     if (device_open(process->port, &config, &process->role.device, &why) == PORT_OK) {
@@ -217,6 +222,13 @@ void plant_kill(struct plant *p, uint32_t which, uint64_t back_ms)
     sim_kill(process->port);
     if (!sim_is_in_event(p->world)) {
         reap(p);
+    }
+}
+
+void plant_pause(struct plant *p, uint32_t which, uint64_t ms)
+{
+    if (p->processes[which].port != NULL) {
+        sim_pause_process(p->processes[which].port, ms);
     }
 }
 
@@ -438,15 +450,15 @@ bool plant_feed(struct plant *p, uint32_t index, const char *name, double value)
     if (d == NULL) {
         return false;
     }
+    int64_t time_ms = port_wall_ms(p->processes[plant_device(p, index)].port, NULL);
     senml_pack_write(&w, 1);
-    senml_record_write(
-        &w, &(struct senml_record){
-                .name = slice_text(name),
-                .has_base_time = true,
-                .base_time_ms = port_wall_ms(p->processes[plant_device(p, index)].port, NULL),
-                .kind = SENML_NUMBER,
-                .number = value,
-            });
+    senml_record_write(&w, &(struct senml_record){
+                               .name = slice_text(name),
+                               .has_base_time = senml_time_is_absolute(time_ms),
+                               .base_time_ms = time_ms,
+                               .kind = SENML_NUMBER,
+                               .number = value,
+                           });
     return writer_ok(&w) && device_put(d, writer_slice(&w));
 }
 

@@ -66,6 +66,9 @@ bool plant_is_up(const struct plant *plant, uint32_t process);
 uint64_t plant_starts(const struct plant *plant, uint32_t process);
 int plant_exit_code(const struct plant *plant, uint32_t process); /* of its last end; -1: killed */
 
+/* SIGSTOP, and SIGCONT after `ms`; 0: goes on now with what comes from now on. */
+void plant_pause(struct plant *plant, uint32_t process, uint64_t ms);
+
 /* Each ends with the process gone, and back after `back_ms`; UINT64_MAX: not by itself. */
 void plant_kill(struct plant *plant, uint32_t process, uint64_t back_ms);
 void plant_terminate(struct plant *plant, uint32_t process, uint64_t back_ms);
@@ -74,6 +77,9 @@ void plant_terminate(struct plant *plant, uint32_t process, uint64_t back_ms);
 void plant_power_cut(struct plant *plant, const char *machine, uint64_t back_ms);
 
 /* ---- devices ---- */
+
+/* How the device is configured, for a role that the plant does not run (a clone). */
+struct device_config plant_device_config(const struct plant *plant, uint32_t index);
 
 /* NULL while it does not run. */
 struct device *plant_device_role(const struct plant *plant, uint32_t index);

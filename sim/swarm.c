@@ -35,8 +35,6 @@ static const struct range ranges[FAULT_KIND_COUNT][FAULT_ARGS_MAX] = {
     [FAULT_SYNC_FAILS] = {{1, 40}},
     [FAULT_DISK_DIES] = {{1, 40}, {0, 10000}},
     [FAULT_SLOW_SYNC] = {{1000, 3000000}, {500, 20000}},
-    [FAULT_ROT] = {{1, 4}},
-    [FAULT_LYING_SYNC] = {{1000, 20000}},
     [FAULT_ROLL_BACK] = {{1000, 30000}, {0, 5000}},
     [FAULT_CLONE] = {{1000, 30000}},
     [FAULT_HOSTILE_DEVICE] = {{1, 60}},
@@ -77,22 +75,31 @@ static void gateway_name(struct rng *rng, const struct plan *plan, char to[PLAN_
 
 static void machine_name(struct rng *rng, const struct plan *plan, char to[PLAN_NAME_MAX])
 {
-    switch (rng_below(rng, 4)) {
-    case 0: (void)snprintf(to, PLAN_NAME_MAX, "core"); return;
+    if (is_one_in(rng, 2)) {
+        (void)snprintf(to, PLAN_NAME_MAX, "core");
+    } else {
+        device_name(rng, plan, to);
+    }
+}
+
+static void process_name(struct rng *rng, const struct plan *plan, char to[PLAN_NAME_MAX])
+{
+    static const char *const roles[] = {"ingest", "ingest", "control", "keeper"};
+    switch (rng_below(rng, 3)) {
+    case 0: (void)snprintf(to, PLAN_NAME_MAX, "%s", roles[rng_below(rng, COUNT_OF(roles))]); return;
     case 1: gateway_name(rng, plan, to); return;
     default: device_name(rng, plan, to); return;
     }
 }
 
-/* Who talks to whom: devices to gateways, and to the core. */
+/* Who talks to whom: devices to the core; now and then it is all of them. */
 static void link_names(struct rng *rng, const struct plan *plan, struct plan_event *event)
 {
     device_name(rng, plan, event->target);
     if (is_one_in(rng, 4)) {
-        (void)snprintf(event->other, sizeof event->other, "core");
-    } else {
-        gateway_name(rng, plan, event->other);
+        (void)snprintf(event->target, sizeof event->target, "dev-*");
     }
+    (void)snprintf(event->other, sizeof event->other, "core");
     if (is_one_in(rng, 2)) {
         char kept[PLAN_NAME_MAX];
         memcpy(kept, event->target, sizeof kept);
@@ -106,6 +113,7 @@ static void aim(struct rng *rng, const struct plan *plan, struct plan_event *eve
     switch (fault_row(event->kind)->target) {
     case FAULT_ON_LINK: link_names(rng, plan, event); return;
     case FAULT_ON_MACHINE: machine_name(rng, plan, event->target); return;
+    case FAULT_ON_PROCESS: process_name(rng, plan, event->target); return;
     case FAULT_ON_DEVICE: device_name(rng, plan, event->target); return;
     case FAULT_ON_GATEWAY: gateway_name(rng, plan, event->target); return;
     }

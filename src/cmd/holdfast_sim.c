@@ -1,4 +1,5 @@
-/* holdfast-sim: so far, field traces alone. */
+/* holdfast-sim: simulations (sim/command.h), and field traces stepped again (sim/replay.h). */
+#include "sim/command.h"
 #include "sim/replay.h"
 
 #include <string.h>
@@ -8,6 +9,5 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--replay") == 0) {
         return (int)replay_file(argv[2], stdout);
     }
-    (void)fprintf(stderr, "use: holdfast-sim --replay FILE\n");
-    return 2;
+    return sim_command(argc, argv);
 }

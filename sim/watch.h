@@ -1,0 +1,35 @@
+/*
+ * Looks over the shoulder of the production code: the linker sends a few of its calls through here
+ * (--wrap, see sim/CMakeLists.txt), so that a run knows what truly left each device and what was
+ * acknowledged to it, and how many steps the cores took. Changes nothing.
+ */
+#ifndef SIM_WATCH_H
+#define SIM_WATCH_H
+
+#include "base/id.h"
+#include "base/slice.h"
+#include "role/device.h"
+#include "sim/history.h"
+#include "sim/report.h"
+
+/* One at a time in a process: what happens from now on goes to `history`, steps to `steps`. NULL:
+ * nowhere. */
+void watch_begin(struct history *history, uint64_t steps[STEP_KIND_COUNT]);
+void watch_end(void);
+
+/* The number of this device; new ids get the next. */
+uint32_t watch_device(const struct device_id *id);
+uint32_t watch_devices_count(void);
+
+/* This agent speaks as another version from its next hello on: 0 as it is, 1 an older one that does
+ * not know what is unsent, 2 a newer one by name, 3 both. */
+void watch_set_version(const struct device_id *id, uint32_t version);
+
+/* Has the agent nothing that waits for an acknowledgement? */
+bool watch_is_drained(const struct device *device);
+
+/* What tells one value from another, wherever it is met. */
+uint64_t watch_message_digest(struct slice message);
+uint64_t watch_point_digest(struct slice stream, struct slice name, double value);
+
+#endif
