@@ -105,6 +105,10 @@ enum registry_result registry_open(struct port *port,
                                    struct port_why *why);
 void registry_close(struct registry *r);
 
+/* Of the newest REGISTRY_FULL or REGISTRY_BROKEN, the database's own words; valid until the next
+ * call. */
+const char *registry_why(const struct registry *r);
+
 /* ---- reading ---- */
 
 MUST_USE enum registry_result registry_device_by_id(struct registry *r,

@@ -67,7 +67,7 @@ void devices_answer_refusal(struct control_devices *s,
 
 void devices_broken(struct control_devices *s)
 {
-    s->options.broken(s->options.context, "the registry could not be read or written");
+    s->options.broken(s->options.context, registry_why(s->options.registry));
 }
 
 /* ---- routes ---- */

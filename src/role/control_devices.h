@@ -66,6 +66,7 @@ enum bundle_outcome {
     BUNDLE_BAD,         /* the request: `reason` */
     BUNDLE_TAKEN,       /* the name is another device's */
     BUNDLE_UNAVAILABLE, /* the keeper is away: try again */
+    BUNDLE_NO_ROOM,     /* the registry's disk is full: try again when it has room */
     BUNDLE_FAILED       /* the registry: the role stops */
 };
 

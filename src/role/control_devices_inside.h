@@ -66,6 +66,7 @@ struct control_devices {
     bool trust_list_asked;
     uint32_t trust_list_id;
     uint64_t trust_list_number;
+    bool is_full; /* the registry had no room the last time */
     struct devices_counts counts;
     uint64_t entries_minute;
     uint32_t entries_count;

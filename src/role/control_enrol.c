@@ -237,9 +237,33 @@ static void answer_unavailable(struct control_devices *s, struct devices_pending
     }
 }
 
+/* Back-pressure: whoever asks asks again. The operator hears it once, until there was room again. */
+static void answer_no_room(struct control_devices *s, struct devices_pending *p)
+{
+    if (!s->is_full) {
+        (void)fprintf(stderr, "control: the registry has no room, nothing is issued: %s\n",
+                      registry_why(s->options.registry));
+    }
+    s->is_full = true;
+    s->counts.unavailable++;
+    if (p->answered != NULL) {
+        bundle_done(s, p, BUNDLE_NO_ROOM, "the registry has no room; nothing was issued");
+        return;
+    }
+    struct http_call *call = http_call_find(s->server, p->call);
+    if (call != NULL) {
+        devices_answer_text(call, 503, "Retry-After: 5\r\n",
+                            "HF-3221 the registry has no room; nothing was issued\n");
+    }
+}
+
 static void answer_issued(struct control_devices *s, struct devices_pending *p)
 {
     s->counts.issued++;
+    if (s->is_full) {
+        s->is_full = false;
+        (void)fprintf(stderr, "control: the registry has room again\n");
+    }
     if (p->answered != NULL) {
         s->counts.bundles++;
         bundle_done(s, p, BUNDLE_ISSUED, "");
@@ -358,7 +382,7 @@ static void finish(struct control_devices *s, struct devices_pending *p, struct 
     switch (result) {
     case REGISTRY_OK: answer_issued(s, p); break;
     case REGISTRY_TAKEN: answer_taken(s, p); break;
-    case REGISTRY_FULL: answer_unavailable(s, p); break;
+    case REGISTRY_FULL: answer_no_room(s, p); break;
     case REGISTRY_STALE: answer_moved(s, p); break;
     case REGISTRY_NOT_FOUND:
     case REGISTRY_NEWER:

@@ -347,6 +347,7 @@ static void answer_bundle(struct ask *a, const char *name, const struct bundle_a
     case BUNDLE_BAD: ask_problem(a, 400, "HF-3502", answer->reason); return;
     case BUNDLE_TAKEN: ask_problem(a, 409, "HF-3501", NULL); return;
     case BUNDLE_UNAVAILABLE: ask_problem(a, 503, "HF-3503", NULL); return;
+    case BUNDLE_NO_ROOM: ask_problem(a, 503, "HF-3221", NULL); return;
     case BUNDLE_FAILED: ask_problem(a, 500, "HF-3403", NULL); return;
     }
     device_id_write_text(&w, &answer->device);

@@ -196,6 +196,9 @@ static void enroll_answered(struct device *d)
         device_say(d, "enrolment: the answer holds no certificate for our key");
         ev.kind = ENROLL_LATER;
     } else if (status == 202 || status == 429 || status == 503) {
+        int len = answer.body.len < 160 ? (int)answer.body.len : 160;
+        len -= len > 0 && answer.body.at[len - 1] == '\n';
+        device_say(d, "enrolment has to wait: %d %.*s", status, len, (const char *)answer.body.at);
         ev.kind = ENROLL_LATER;
         ev.retry_after_s = retry_after_s(answer.head);
     } else {

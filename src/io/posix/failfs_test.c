@@ -49,6 +49,10 @@ TEST("a fault strikes the call it names, at its count, once or for ever, on the 
         {"fdatasync:1:5ms:forever", "sync -d $F", ""},
         {"fdatasync:2:EIO:once", "dd if=$F of=$F.2 conv=fdatasync", ""},
         {"write@spool:1:ENOSPC:once", "dd if=/dev/zero of=$F bs=1 count=1", "123"},
+        {"grow@spool:1:ENOSPC:once", "dd if=/dev/zero of=$F bs=1 count=1", "123"},
+        {"grow@spool.2:1:ENOSPC:once", "dd if=/dev/zero of=$F.2 bs=1 count=1 conv=notrunc", "123"},
+        {"", "printf xx >$F.3", ""},
+        {"grow@spool.3:1:ENOSPC:forever", "dd if=/dev/zero of=$F.3 bs=1 count=2 conv=notrunc", ""},
     };
     char spool[300];
     (void)snprintf(spool, sizeof spool, "%s/spool", test_scratch_dir());

@@ -300,10 +300,19 @@ enum registry_result registry_end(struct registry *r, enum registry_result resul
     if (result == REGISTRY_OK) {
         result = registry_run(registry_statement(r, ST_COMMIT));
     }
+    if (result == REGISTRY_FULL || result == REGISTRY_BROKEN) {
+        (void)snprintf(r->why, sizeof r->why, "%s (SQLite %d)", sqlite3_errmsg(r->db),
+                       sqlite3_extended_errcode(r->db));
+    }
     if (result != REGISTRY_OK && sqlite3_get_autocommit(r->db) == 0) {
         (void)registry_run(registry_statement(r, ST_ROLLBACK));
     }
     return result;
+}
+
+const char *registry_why(const struct registry *r)
+{
+    return r->why[0] != '\0' ? r->why : sqlite3_errmsg(r->db);
 }
 
 void registry_bind_text(sqlite3_stmt *statement, int at, struct slice text)

@@ -46,6 +46,7 @@ enum { ST_COUNT = ST_TRUST_ADD + 1 };
 struct registry {
     sqlite3 *db;
     sqlite3_stmt *statements[ST_COUNT];
+    char why[160]; /* of the newest transaction that failed */
 };
 
 /* The statement, reset and ready for its parameters; NULL where SQLite refuses it. */
