@@ -237,7 +237,8 @@ static void answer_unavailable(struct control_devices *s, struct devices_pending
     }
 }
 
-/* Back-pressure: whoever asks asks again. The operator hears it once, until there was room again. */
+/* Back-pressure: whoever asks asks again. The operator hears it once, until there was room again.
+ */
 static void answer_no_room(struct control_devices *s, struct devices_pending *p)
 {
     if (!s->is_full) {

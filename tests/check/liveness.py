@@ -20,7 +20,7 @@ class History:
     first_s: float = 1.0
     last_s: float = 60.0
     memory_max_kb: int = 512 * 1024
-    memory_slack_kb: int = 24 * 1024
+    memory_slack_kb: int = 48 * 1024
 
 
 def plausible(seconds, first_s, last_s):
@@ -86,7 +86,7 @@ def cases():
     h.outages.append(("hasty", 100.0, 130.0, [100 + i * 0.5 for i in range(60)]))
     yield "attempts without a limit", "", h
     h = good()
-    h.memory += [("ingest", i, 20000 + i * 1000) for i in range(90)]
+    h.memory += [("ingest", i, 20000 + i * 2000) for i in range(90)]
     yield "memory that climbs", "", h
     h = good()
     h.memory.append(("ingest", 3, 600 * 1024))

@@ -4,11 +4,11 @@
  *
  *   HOLDFAST_FAIL = RULE[,RULE...]         RULE = CALL[@PART]:N:WHAT:MODE
  *
- *   CALL  open, write, pwrite, fsync, fdatasync, ftruncate, rename
- *   PART  only files whose path contains this text
- *   N     the rule begins to hold at the N-th such call, counted from 1 in each process
- *   WHAT  EIO, ENOSPC, EDQUOT, EMFILE, EACCES, EINTR: the call fails so; or a time as 5ms: it
- * waits, then works MODE  once or forever
+ *   CALL  open, write, pwrite, fsync, fdatasync, ftruncate, rename; grow: a write or ftruncate that
+ *         makes a file longer, which is what a full disk refuses on file systems that write in
+ * place PART  only files whose path contains this text N     the rule begins to hold at the N-th
+ * such call, counted from 1 in each process WHAT  EIO, ENOSPC, EDQUOT, EMFILE, EACCES, EINTR: the
+ * call fails so; or a time as 5ms: it waits, then works MODE  once or forever
  *
  * "fdatasync@spool:3:EIO:forever" breaks the disk under a spool at its third sync. A rule that
  * cannot be read ends the process at once: a test must not pass because its fault never came.
@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/types.h>
@@ -227,6 +228,24 @@ static bool strikes_fd(const char *call, int fd)
     return strikes(call, path);
 }
 
+/* As strikes_fd, where bytes up to `end` (-1: from the file's own place on) would make it longer.
+ */
+static bool strikes_growth(int fd, off_t end, size_t len)
+{
+    struct stat st;
+    if (rules_count == 0 && (page == NULL || page->generation == obeyed)) {
+        return false;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return false;
+    }
+    if (end < 0) {
+        bool appends = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
+        end = (appends ? st.st_size : lseek(fd, 0, SEEK_CUR)) + (off_t)len;
+    }
+    return end > st.st_size && strikes_fd("grow", fd);
+}
+
 static void *real(const char *name)
 {
     void *found = dlsym(RTLD_NEXT, name);
@@ -279,17 +298,23 @@ SHOWN int openat(int dir, const char *path, int flags, ...)
 
 SHOWN ssize_t write(int fd, const void *at, size_t len)
 {
-    return strikes_fd("write", fd) ? -1 : REAL(write_call *, "write")(fd, at, len);
+    return strikes_fd("write", fd) || strikes_growth(fd, -1, len)
+               ? -1
+               : REAL(write_call *, "write")(fd, at, len);
 }
 
 SHOWN ssize_t pwrite(int fd, const void *at, size_t len, off_t offset)
 {
-    return strikes_fd("pwrite", fd) ? -1 : REAL(pwrite_call *, "pwrite")(fd, at, len, offset);
+    return strikes_fd("pwrite", fd) || strikes_growth(fd, offset + (off_t)len, 0)
+               ? -1
+               : REAL(pwrite_call *, "pwrite")(fd, at, len, offset);
 }
 
 SHOWN ssize_t pwrite64(int fd, const void *at, size_t len, off_t offset)
 {
-    return strikes_fd("pwrite", fd) ? -1 : REAL(pwrite_call *, "pwrite64")(fd, at, len, offset);
+    return strikes_fd("pwrite", fd) || strikes_growth(fd, offset + (off_t)len, 0)
+               ? -1
+               : REAL(pwrite_call *, "pwrite64")(fd, at, len, offset);
 }
 
 SHOWN int fsync(int fd)
@@ -304,12 +329,16 @@ SHOWN int fdatasync(int fd)
 
 SHOWN int ftruncate(int fd, off_t len)
 {
-    return strikes_fd("ftruncate", fd) ? -1 : REAL(truncate_call *, "ftruncate")(fd, len);
+    return strikes_fd("ftruncate", fd) || strikes_growth(fd, len, 0)
+               ? -1
+               : REAL(truncate_call *, "ftruncate")(fd, len);
 }
 
 SHOWN int ftruncate64(int fd, off_t len)
 {
-    return strikes_fd("ftruncate", fd) ? -1 : REAL(truncate_call *, "ftruncate64")(fd, len);
+    return strikes_fd("ftruncate", fd) || strikes_growth(fd, len, 0)
+               ? -1
+               : REAL(truncate_call *, "ftruncate64")(fd, len);
 }
 
 SHOWN int rename(const char *from, const char *to)

@@ -14,7 +14,6 @@ import struct
 import lib
 
 SIZE = 8 + 8 + 1008  # struct page
-CALLS = ("write", "pwrite", "ftruncate", "open")  # all that a full disk refuses; what exists can still be read
 
 
 def shim():
@@ -42,9 +41,10 @@ class Faults:
         self.generation += 1
         self.page[0:8] = struct.pack("=Q", self.generation)
 
-    def full(self, part):
-        """The disk that holds paths with `part` has no room left."""
-        self.rules(*(f"{call}@{part}:1:ENOSPC:forever" for call in ("write", "pwrite", "ftruncate")))
+    def full(self, part, in_place=True):
+        """The disk that holds paths with `part` has no room left. Where it writes `in_place`, what is there can be written
+        over; where it copies on write, or a quota is used up, nothing can."""
+        self.rules(*(f"{call}@{part}:1:ENOSPC:forever" for call in (("grow",) if in_place else ("write", "pwrite", "ftruncate"))))
 
     def clock(self, days=0.0, seconds=0.0):
         """What the wall clock says beside the truth."""
