@@ -23,6 +23,7 @@ static struct replay {
     const struct replay_core *core;
     jmp_buf stop;
     struct trace_note note; /* what broke in this step */
+    bool is_guarded;        /* a core is being stepped, and `stop` may be jumped to */
     bool has_stopped;       /* an invariant ended it */
     bool is_live;           /* the instance was restored */
     uint64_t events;        /* of the instance */
@@ -160,8 +161,9 @@ static void on_breach(void *context, const struct invariant_breach *breach, bool
 {
     (void)context;
     trace_note(&run.note, breach);
-    if (is_end) {
+    if (is_end && run.is_guarded) {
         run.has_stopped = true;
+        run.is_guarded = false;
         longjmp(run.stop, 1);
     }
 }
@@ -170,10 +172,14 @@ static void on_breach(void *context, const struct invariant_breach *breach, bool
 static bool guarded(bool (*act)(const void *image, struct slice behind), struct slice behind)
 {
     run.note = (struct trace_note){0};
+    invariant_listen(on_breach, NULL);
     if (setjmp(run.stop) != 0) {
         return true;
     }
-    return act(run.image, behind);
+    run.is_guarded = true;
+    bool ok = act(run.image, behind);
+    run.is_guarded = false;
+    return ok;
 }
 
 static bool take_state(const struct trace_entry *entry)
@@ -370,7 +376,6 @@ enum replay_result replay_trace(struct slice file, FILE *out)
 {
     memset(&run, 0, sizeof run);
     run.out = out;
-    invariant_listen(on_breach, NULL);
     enum replay_result result = replay(file);
     invariant_listen(NULL, NULL);
     if (run.core != NULL && run.core->end != NULL) {

@@ -27,6 +27,7 @@ void invariant_listen(invariant_listener *listener, void *context)
 {
     counted.listener = listener;
     counted.context = context;
+    counted.is_telling = false;
 }
 
 bool invariant_note(const char *file, int line, const char *text)

@@ -52,7 +52,7 @@ struct invariant_breach {
  * Tells somebody of every breach: the recorder of what led to it. One listener a process, the
  * newest; NULL: none. `is_end`: the process ends when the listener returns, and may not trust its
  * heap. A violated promise has its name as `text` and an empty `file`. A listener is not told of
- * breaches of its own.
+ * breaches of its own; one that does not return registers again.
  */
 typedef void invariant_listener(void *context, const struct invariant_breach *breach, bool is_end);
 void invariant_listen(invariant_listener *listener, void *context);

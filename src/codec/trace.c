@@ -141,7 +141,9 @@ struct slice trace_file(const char *file)
     for (size_t i = 0; i < whole.len; i++) {
         struct slice rest = slice_after(whole, i);
         bool is_part = i == 0 || whole.at[i - 1] == '/';
-        from = is_part && slice_has_prefix(rest, slice_text("src/")) ? rest : from;
+        bool is_ours = slice_has_prefix(rest, slice_text("src/"))
+                       || slice_has_prefix(rest, slice_text("sim/"));
+        from = is_part && is_ours ? rest : from;
     }
     return from;
 }
