@@ -6,6 +6,7 @@
 #include "cmd/json_path.h"
 #include "codec/json.h"
 #include "io/port.h"
+#include "io/read_all.h"
 #include "io/replace.h"
 #include "role/pki_init.h"
 
@@ -36,6 +37,14 @@ static bool write_part(struct bundle *b, const char *suffix, struct slice bytes)
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/%s%s", b->dir, b->name, suffix);
     return port_file_replace(b->port, path, bytes) == PORT_OK;
+}
+
+/* The key of an earlier attempt. */
+static bool read_key(struct bundle *b, uint8_t *out, size_t cap, size_t *len)
+{
+    char path[PATH_CAP];
+    (void)snprintf(path, sizeof path, "%s/%s.key", b->dir, b->name);
+    return port_file_read_all(b->port, path, out, cap, len) == PORT_OK;
 }
 
 static void write_format(struct writer *w, const char *const *parts, size_t count)
@@ -105,7 +114,7 @@ static void write_snippet(struct bundle *b, struct writer *w)
     write_format(w, parts, COUNT_OF(parts));
 }
 
-static int write_answer(struct bundle *b, struct slice answer, struct slice key)
+static int write_answer(struct bundle *b, struct slice answer)
 {
     static char certificate[PEM_MAX];
     static char chain[PEM_MAX];
@@ -123,7 +132,7 @@ static int write_answer(struct bundle *b, struct slice answer, struct slice key)
     }
     write_text(&w, certificate);
     write_text(&w, chain);
-    bool ok = write_part(b, ".key", key) && write_part(b, ".pem", writer_slice(&w));
+    bool ok = write_part(b, ".pem", writer_slice(&w));
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/root.pem", b->dir);
     ok = ok && port_file_replace(b->port, path, slice_text(root)) == PORT_OK;
@@ -161,10 +170,23 @@ static int ask_certificate(struct bundle *b)
     struct writer body = writer_over(json_room, sizeof json_room);
     struct slice answer = {0};
     int exit = 0;
-    if (pki_make_client_key(b->name, &key, &csr) != PKI_OK) {
-        return cli_error(b->cli, CLI_USAGE, "HF-1101", "no key can be made for that name",
-                         "names are letters, digits, - . and _",
-                         "use such a name; nothing was made");
+    uint8_t own[4096];
+    size_t own_len = 0;
+    if (!read_key(b, own, sizeof own, &own_len)) {
+        own_len = 0;
+    }
+    enum pki_result made = pki_make_client_key(b->name, slice_of(own, own_len), &key, &csr);
+    wipe(own, sizeof own);
+    if (made != PKI_OK) {
+        return cli_error(b->cli, CLI_USAGE, "HF-1101", "no key can be made or used for that name",
+                         "names are letters, digits, - . and _; a key that is in the folder must "
+                         "be one of P-256",
+                         "use such a name, or remove that key; nothing was made");
+    }
+    /* Before anybody hears of it: an answer that is lost is asked for again with the same key. */
+    if (own_len == 0 && !write_part(b, ".key", writer_slice(&key))) {
+        return cli_error(b->cli, CLI_FAILED, "HF-1111", "the bundle cannot be written", b->dir,
+                         "check the folder; then make it again");
     }
     struct json_writer json = json_writer_to(&body);
     json_object(&json);
@@ -177,7 +199,7 @@ static int ask_certificate(struct bundle *b)
     }
     exit = api_post(api, "/bundles", writer_slice(&body), &answer);
     if (exit == CLI_DONE) {
-        exit = write_answer(b, answer, writer_slice(&key));
+        exit = write_answer(b, answer);
     }
     api_close(api);
     wipe(key_room, sizeof key_room);

@@ -45,6 +45,35 @@ static const char *wrong_with(struct slice name, struct slice der, struct csr *c
     return NULL;
 }
 
+/* The name and the key are those of a bundle that was issued: an answer was lost, or it is asked
+ * for again. It has the certificate it had. */
+bool devices_bundle_again(struct control_devices *s,
+                          struct slice name,
+                          const struct digest *key,
+                          control_bundle_answered *answered,
+                          void *context)
+{
+    static struct registry_certificate kept;
+    struct registry_device holder;
+    if (registry_device_by_name(s->options.registry, name, &holder) != REGISTRY_OK
+        || holder.origin != REGISTRY_BUNDLE
+        || memcmp(holder.hardware_key.bytes, key->bytes, DIGEST_LEN) != 0
+        || registry_certificate_by_key(s->options.registry, key, &kept) != REGISTRY_OK
+        || !device_id_equal(&kept.device, &holder.id)
+        || (kept.state != CERTIFICATE_CURRENT && kept.state != CERTIFICATE_PREVIOUS)
+        || kept.not_after_ms <= port_wall_ms(s->port, NULL)) {
+        return false;
+    }
+    s->counts.returned++;
+    answered(context, &(struct bundle_answer){.outcome = BUNDLE_ISSUED,
+                                              .reason = "",
+                                              .device = holder.id,
+                                              .certificate = slice_of(kept.der, kept.der_len),
+                                              .issuer = s->issuer.certificate.der,
+                                              .root = s->root.certificate.der});
+    return true;
+}
+
 void control_bundle_issue(struct control_devices *s,
                           struct slice name,
                           struct slice der,
@@ -61,6 +90,10 @@ void control_bundle_issue(struct control_devices *s,
         refuse(BUNDLE_BAD, wrong, answered, context);
         return;
     }
+    device.hardware_key = identity_key_digest(csr.spki);
+    if (devices_bundle_again(s, name, &device.hardware_key, answered, context)) {
+        return;
+    }
     enum registry_result result = registry_device_by_name(s->options.registry, name, &holder);
     if (result != REGISTRY_NOT_FOUND) {
         bool is_there = result == REGISTRY_OK;
@@ -69,7 +102,6 @@ void control_bundle_issue(struct control_devices *s,
         return;
     }
     device.id = identity_of_hardware(csr.spki);
-    device.hardware_key = identity_key_digest(csr.spki);
     device.created_ms = port_wall_ms(s->port, NULL);
     devices_name(device.name, name);
     memcpy(device.serial, device.name, sizeof device.name);

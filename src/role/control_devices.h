@@ -82,8 +82,9 @@ struct bundle_answer {
 typedef void control_bundle_answered(void *context, const struct bundle_answer *answer);
 
 /*
- * Registers `name` with the key of this PKCS#10 request (`der`) and issues its certificate;
- * `answered` is called once, perhaps before this returns. `actor` is who asked: "operator anna".
+ * Registers `name` with the key of this PKCS#10 request (`der`) and issues its certificate, or
+ * gives the one that both have already; `answered` is called once, perhaps before this returns.
+ * `actor` is who asked: "operator anna".
  */
 void control_bundle_issue(struct control_devices *services,
                           struct slice name,

@@ -105,6 +105,14 @@ struct devices_pending *devices_begin(struct control_devices *s,
 bool devices_signed(struct control_devices *s, const struct keeper_client_answer *answer);
 
 /* A name for a device: its serial, with anything but letters, digits, '.', '_' and '-' replaced. */
+/* Answers with the certificate that this name and key have; false where they have none that holds.
+ */
+bool devices_bundle_again(struct control_devices *s,
+                          struct slice name,
+                          const struct digest *key,
+                          control_bundle_answered *answered,
+                          void *context);
+
 void devices_name(char out[REGISTRY_NAME_MAX + 1], struct slice serial);
 
 /* ---- control_trust_list.c ---- */

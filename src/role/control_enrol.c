@@ -288,7 +288,11 @@ static void answer_taken(struct control_devices *s, struct devices_pending *p)
     enum registry_result result =
         registry_certificate_by_key(s->options.registry, &p->certificate.key, &kept);
     if (p->answered != NULL) {
-        bundle_done(s, p, BUNDLE_TAKEN, "the name, or the key of the request, is another device's");
+        if (!devices_bundle_again(s, slice_text(p->device.name), &p->certificate.key, p->answered,
+                                  p->context)) {
+            bundle_done(s, p, BUNDLE_TAKEN,
+                        "the name, or the key of the request, is another device's");
+        }
     } else if (call == NULL) {
         return;
     } else if (result == REGISTRY_OK && device_id_equal(&kept.device, &p->certificate.device)) {

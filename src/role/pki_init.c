@@ -171,6 +171,7 @@ enum pki_result pki_make_idevid(struct port *port,
 }
 
 enum pki_result pki_make_client_key(const char *common_name,
+                                    struct slice own,
                                     struct writer *key_pem,
                                     struct writer *csr_pem)
 {
@@ -184,10 +185,17 @@ enum pki_result pki_make_client_key(const char *common_name,
     if (!is_usable(common_name, TEXT_MAX)) {
         return PKI_BAD;
     }
-    if (key_make(KEY_P256, &key) != KEY_OK) {
+    if (own.len > 0 && key_from_pem(own, &key) != KEY_OK) {
+        return PKI_BAD;
+    }
+    if (own.len == 0 && key_make(KEY_P256, &key) != KEY_OK) {
         return PKI_FAILED;
     }
     struct key_public public = key_public_of(key);
+    if (public.kind != KEY_P256) {
+        key_free(key);
+        return PKI_BAD;
+    }
     x509_subject_write(&subject, &(struct x509_subject){.common_name = slice_text(common_name)});
     csr_info_write(&info, &(struct csr_spec){.subject = writer_slice(&subject),
                                              .key_kind = X509_P256,

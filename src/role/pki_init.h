@@ -50,8 +50,10 @@ MUST_USE enum pki_result pki_make_site(struct port *port,
                                        const struct pki_site *site,
                                        struct port_why *why);
 
-/* A fresh P-256 key (PKCS#8 PEM) and a CSR (PEM) for it, for `device bundle`. */
+/* A P-256 key (PKCS#8 PEM) and a CSR (PEM) for it, for `device bundle`. `own`: a key that is there
+ * already (PEM), which is then given again; empty: a fresh one. */
 MUST_USE enum pki_result pki_make_client_key(const char *common_name,
+                                             struct slice own,
                                              struct writer *key_pem,
                                              struct writer *csr_pem);
 

@@ -145,12 +145,18 @@ TEST("a stock client's key and request belong together")
     uint8_t csr[2048];
     struct writer key_pem = writer_over(key, sizeof key);
     struct writer csr_pem = writer_over(csr, sizeof csr);
-    REQUIRE(pki_make_client_key("flow-meter 7", &key_pem, &csr_pem) == PKI_OK);
+    REQUIRE(pki_make_client_key("flow-meter 7", (struct slice){0}, &key_pem, &csr_pem) == PKI_OK);
     REQUIRE(shell_write("k.pem", writer_slice(&key_pem))
             && shell_write("c.pem", writer_slice(&csr_pem)));
     CHECK(shell("openssl req -in c.pem -noout -verify -subject && "
                 "test \"$(openssl pkey -in k.pem -pubout)\" = \"$(openssl req -in c.pem -noout "
                 "-pubkey)\""));
     CHECK(shell_said("flow-meter 7"));
-    CHECK(pki_make_client_key("", &key_pem, &csr_pem) == PKI_BAD);
+    CHECK(pki_make_client_key("", (struct slice){0}, &key_pem, &csr_pem) == PKI_BAD);
+    uint8_t again[1024];
+    struct writer again_pem = writer_over(again, sizeof again);
+    writer_reset(&csr_pem);
+    CHECK(pki_make_client_key("other", writer_slice(&key_pem), &again_pem, &csr_pem) == PKI_OK);
+    CHECK(slice_equal(writer_slice(&again_pem), writer_slice(&key_pem)));
+    CHECK(pki_make_client_key("other", slice_text("no key"), &again_pem, &csr_pem) == PKI_BAD);
 }

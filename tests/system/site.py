@@ -96,6 +96,19 @@ def enrols(site):
     wait_for(lambda: "cpu" in site.holdfast("data", "keys", "press-001"), 60, "its points are stored")
 
 
+def bundles(site):
+    """A bundle asked for again with its key is the same certificate; with another key the name is taken."""
+    ask = ("device", "bundle", "meter-1", "--out", "meter-1", "--gateway", f"localhost:{site.base + 10}")
+    site.holdfast(*ask)
+    first = {f.name: f.read_bytes() for f in (site.dir / "meter-1").iterdir()}
+    (site.dir / "meter-1" / "meter-1.pem").unlink()  # as if the answer had never come
+    site.holdfast(*ask)
+    need({f.name: f.read_bytes() for f in (site.dir / "meter-1").iterdir()} == first, "another bundle than before")
+    (site.dir / "meter-1" / "meter-1.key").unlink()
+    site.holdfast(*ask, status=6)
+    need(site.holdfast("device", "list").count("meter-1") == 1, "meter-1 is there once")
+
+
 def strangers_stay_out(site):
     """An IDevID of a manufacturer nobody accepted gets no certificate."""
     site.holdfast("factory", "ca", "--dir", "other", "--manufacturer", "Somebody")
@@ -123,7 +136,7 @@ def main():
     script = lib.Script()
     site = Site()
     try:
-        for function in (makes, runs, https_only, enrols, strangers_stay_out, stops):
+        for function in (makes, runs, https_only, enrols, bundles, strangers_stay_out, stops):
             if not script.run(function.__name__.replace("_", " "), function, site):
                 print((site.dir / "run.log").read_text()[-2000:] if (site.dir / "run.log").exists() else "")
                 for log in sorted(site.data.glob("log/*.log")):
