@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GENERATIONS = 3, SEED_OF_RECOVERY = 200 };
+enum { GENERATIONS = 3, SEED_OF_FIRST = 100, SEED_OF_RECOVERY = 200 };
 
 struct keyring {
     struct key_private *issuer;
@@ -24,14 +24,23 @@ struct keyring {
     int taking, used; /* is to take the place of the one before it, and was reported to have */
 };
 
+static struct key_public key_from_seed(uint64_t seed)
+{
+    struct key_private *key = NULL;
+    crypto_seed(seed);
+    INVARIANT(key_make(KEY_P256, &key) == KEY_OK);
+    struct key_public public = key_public_of(key);
+    key_free(key);
+    return public;
+}
+
 static void begin(void *context)
 {
     struct keyring *k = context;
-    struct key_private *later = NULL;
-    crypto_seed(SEED_OF_RECOVERY);
-    INVARIANT(key_make(KEY_P256, &later) == KEY_OK);
-    k->later = key_public_of(later);
-    key_free(later);
+    for (int g = 1; g <= GENERATIONS; g++) {
+        k->keys[g] = key_from_seed(SEED_OF_FIRST + (uint64_t)g);
+    }
+    k->later = key_from_seed(SEED_OF_RECOVERY);
     crypto_seed(7);
     INVARIANT(key_make(KEY_P256, &k->issuer) == KEY_OK);
 }
@@ -108,11 +117,12 @@ static void scenario(void *context, struct sim_world *world)
     bool ok;
     struct device *d = open_keys(world, &ok);
     for (int g = 1; ok && g <= GENERATIONS; g++) {
-        crypto_seed(100 + (uint64_t)g); /* the worlds of recoveries have begun anew meanwhile */
+        crypto_seed(SEED_OF_FIRST
+                    + (uint64_t)g); /* the worlds of recoveries have begun anew meanwhile */
         if (!device_make_next_key(d)) {
             break;
         }
-        k->keys[g] = key_public_of(d->next_key);
+        INVARIANT(is_key(d->next_key, &k->keys[g]));
         k->asked = g;
         if (g == 2) { /* a restart while the answer is awaited */
             close_keys(d);
@@ -141,7 +151,7 @@ static void scenario(void *context, struct sim_world *world)
 static int generation_of(const struct keyring *k, const struct key_private *key)
 {
     int has = key == NULL ? 0 : -1;
-    for (int g = 1; g <= k->asked && key != NULL; g++) {
+    for (int g = 1; g <= GENERATIONS && key != NULL; g++) {
         has = is_key(key, &k->keys[g]) ? g : has;
     }
     return has;
@@ -157,8 +167,8 @@ static enum verdict holds(const struct keyring *k, const struct device *d)
     int own = generation_of(k, d->own.key);
     int renewed = generation_of(k, d->renewed.key);
     int newest = own > renewed ? own : renewed;
-    if (k->asked == 0 || is_later(k, &d->own) || is_later(k, &d->renewed)) {
-        return KEPT; /* nothing was promised, or a recovery has gone on since */
+    if (is_later(k, &d->own) || is_later(k, &d->renewed)) {
+        return KEPT; /* a recovery has gone on since */
     }
     if (newest < k->stored || own < k->used
         || (k->used > 0 && own != k->used && own != k->taking)) {

@@ -263,5 +263,5 @@ const struct durable durable_registry = {
     .recover = recover,
     .promised = promised,
     .seeded = 2,
-    .states_max = 4000,
+    .states_max = 1500,
 };
