@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CALLS_MAX = 3000, SEEDED_LONG = 200, CUTS_AFTER_FAILURE = 2 };
+enum { CALLS_MAX = 3000, LONGER = 8, CUTS_AFTER_FAILURE = 2 };
 
 static double seconds(void)
 {
@@ -58,7 +58,12 @@ static uint64_t promised(void *context)
     return c->thing->promised(c->context);
 }
 
-bool drive_cuts(const struct durable *thing, bool is_long)
+static unsigned share(unsigned one_in, enum effort effort)
+{
+    return effort == LONG ? one_in / LONGER : one_in;
+}
+
+bool drive_cuts(const struct durable *thing, enum effort effort)
 {
     struct cutting c = {.thing = thing, .context = begin(thing)};
     struct cuts_report report;
@@ -68,9 +73,13 @@ bool drive_cuts(const struct durable *thing, bool is_long)
                             .recover = recover,
                             .promised = promised,
                             .seed = SEED,
-                            .seeded = is_long ? SEEDED_LONG : thing->seeded,
-                            .cuts_recovery = is_long || !thing->recovery_is_whole,
-                            .recoveries_max = is_long ? 0 : thing->states_max},
+                            .seeded = effort == LONG    ? thing->seeded * LONGER
+                                      : effort == SHORT ? thing->seeded
+                                                        : 0,
+                            .cuts_recovery =
+                                effort == LONG || (effort == SHORT && !thing->recovery_is_whole),
+                            .one_in = share(thing->one_in, effort),
+                            .one_in_of_recovery = share(thing->one_in_of_recovery, effort)},
              &report);
     printf("cuts %s: %llu operations, %llu cuts, %llu states, %llu left out, %.1f s, %llu "
            "violations\n",
@@ -171,7 +180,7 @@ static bool fail_each(struct failing *f, uint64_t *calls)
     return !has_struck;
 }
 
-bool drive_failures(const struct durable *thing, bool is_long)
+bool drive_failures(const struct durable *thing, enum effort effort)
 {
     static const enum port_result results[] = {PORT_FAILED, PORT_NO_SPACE};
     struct failing f = {.thing = thing};
@@ -192,7 +201,7 @@ bool drive_failures(const struct durable *thing, bool is_long)
             }
         }
     }
-    (void)is_long;
+    (void)effort;
     printf("failures %s: %llu calls failed, %llu recoveries, %.1f s%s\n", thing->name,
            (unsigned long long)calls, (unsigned long long)f.recoveries, seconds() - began,
            ok ? "" : ", a promise broken");

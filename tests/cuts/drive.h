@@ -6,10 +6,16 @@
 
 enum { SEED = 20260101 };
 
+enum effort {
+    BRIEF, /* for canaries: what a mistake cannot hide from */
+    SHORT,
+    LONG
+};
+
 /* The power goes after every operation, and again in every recovery. */
-bool drive_cuts(const struct durable *thing, bool is_long);
+bool drive_cuts(const struct durable *thing, enum effort effort);
 
 /* The n-th call fails, once and from then on, n = 1, 2, ... until a run that none failed in. */
-bool drive_failures(const struct durable *thing, bool is_long);
+bool drive_failures(const struct durable *thing, enum effort effort);
 
 #endif

@@ -34,9 +34,10 @@ struct durable {
     /* A number that changes whenever something is promised. */
     uint64_t (*promised)(void *context);
 
-    unsigned seeded;     /* random subsets per operation in the short run; more in the long one */
-    uint64_t states_max; /* of the short run; 0: all. The long run has no limit but time */
-    bool sets_faults;    /* of its own: no others are set beside them */
+    unsigned seeded; /* random subsets per operation in the short run; more in the long one */
+    unsigned one_in,
+        one_in_of_recovery; /* of the short run: io/sim/cuts.h. The long one does more */
+    bool sets_faults;       /* of its own: no others are set beside them */
     bool recovery_is_whole; /* the recovery is too long to be cut again in the short run */
 };
 

@@ -2,7 +2,7 @@
  * Power cuts and failing calls over everything that Holdfast makes durable.
  *
  *     power_cuts --list                      the names of the things
- *     power_cuts [--long] WHAT NAME...       WHAT: cuts, failures; no NAME: all of them
+ *     power_cuts [--long | --brief] WHAT NAME...       WHAT: cuts, failures; no NAME: all of them
  */
 #include "base/invariant.h"
 #include "drive.h"
@@ -11,13 +11,14 @@
 #include <string.h>
 
 static const struct durable *const things[] = {
-    &durable_replace,  &durable_journal, &durable_journal_long, &durable_journal_doubt,
-    &durable_sequence, &durable_outbox,  &durable_keys,         &durable_registry,
+    &durable_replace,       &durable_journal,  &durable_journal_long,
+    &durable_journal_doubt, &durable_sequence, &durable_outbox,
+    &durable_keys,          &durable_registry, &durable_ingest,
 };
 
 static const struct {
     const char *name;
-    bool (*drive)(const struct durable *thing, bool is_long);
+    bool (*drive)(const struct durable *thing, enum effort effort);
 } drives[] = {{"cuts", drive_cuts}, {"failures", drive_failures}};
 
 static bool is_named(const char *name, int argc, char **argv)
@@ -41,13 +42,15 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    bool is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
-    argc -= is_long ? 2 : 1;
-    argv += is_long ? 2 : 1;
+    enum effort effort = argc > 1 && strcmp(argv[1], "--long") == 0    ? LONG
+                         : argc > 1 && strcmp(argv[1], "--brief") == 0 ? BRIEF
+                                                                       : SHORT;
+    argc -= effort != SHORT ? 2 : 1;
+    argv += effort != SHORT ? 2 : 1;
     for (size_t d = 0; argc > 0 && d < COUNT_OF(drives); d++) {
         for (size_t i = 0; strcmp(argv[0], drives[d].name) == 0 && i < COUNT_OF(things); i++) {
             if (is_named(things[i]->name, argc - 1, argv + 1)) {
-                bool ok = drives[d].drive(things[i], is_long) && invariant_breaches() == 0;
+                bool ok = drives[d].drive(things[i], effort) && invariant_breaches() == 0;
                 passed += ok ? 1 : 0;
                 failed += ok ? 0 : 1;
             }

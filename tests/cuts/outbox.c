@@ -259,5 +259,4 @@ const struct durable durable_outbox = {
     .recover = recover,
     .promised = promised,
     .seeded = 4,
-    .states_max = 6000,
 };

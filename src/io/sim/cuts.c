@@ -19,6 +19,7 @@ struct run {
     struct cuts_report *report;
     struct set seen[2]; /* by depth: 0 with its recovery cut, 1 without */
     struct rng chance;
+    bool is_plain; /* the cut under way: all or nothing survives */
 };
 
 /* The disk that is watched: the scenario's (depth 0) or a recovery's (depth 1). */
@@ -68,12 +69,19 @@ static uint64_t promised(const struct run *run)
     return run->cuts->promised != NULL ? run->cuts->promised(run->cuts->context) : 0;
 }
 
-static void recover(struct run *run, struct sim_disk *disk, unsigned depth)
+static bool is_drawn(const struct run *run, uint64_t key, unsigned one_in)
+{
+    uint64_t drawn = (key ^ run->cuts->seed) * 0x9e3779b97f4a7c15u >> 20;
+    return one_in <= 1 || drawn % one_in == 0;
+}
+
+static void recover(struct run *run, struct sim_disk *disk, uint64_t key, unsigned depth)
 {
     struct sim_world *world = sim_open(run->cuts->seed + SEED_OF_RECOVERY);
     struct watch watch = {.run = run, .depth = depth + 1};
     sim_put_disk(world, CUTS_MACHINE, disk);
-    if (run->cuts->cuts_recovery && depth == 0) {
+    if (run->cuts->cuts_recovery && depth == 0
+        && is_drawn(run, key / 3, run->cuts->one_in_of_recovery)) {
         sim_disk_watch(disk, on_operation, &watch);
     }
     run->report->states++;
@@ -87,6 +95,11 @@ static void recover(struct run *run, struct sim_disk *disk, unsigned depth)
     sim_close(world); /* frees the disk, too */
 }
 
+static bool is_chosen(const struct run *run, uint64_t key, unsigned depth)
+{
+    return (run->is_plain && depth == 0) || is_drawn(run, key, run->cuts->one_in);
+}
+
 /* One imagined cut. */
 static void cut(struct run *run,
                 const struct sim_disk *disk,
@@ -96,16 +109,16 @@ static void cut(struct run *run,
     run->report->cuts++;
     struct sim_disk *after = sim_disk_after_cut(disk, how);
     uint64_t key = sim_disk_hash(after) ^ promised(run) * 0xff51afd7ed558ccdu;
-    bool is_known = set_has(&run->seen[0], key) || (depth > 0 && set_has(&run->seen[1], key));
-    uint64_t limit = run->cuts->recoveries_max;
-    if (is_known) {
+    if (set_has(&run->seen[0], key) || (depth > 0 && set_has(&run->seen[1], key))) {
         sim_disk_free(after);
-    } else if (limit != 0 && run->report->states >= limit) {
+        return;
+    }
+    set_add(&run->seen[depth], key);
+    if (is_chosen(run, key, depth)) {
+        recover(run, after, key, depth);
+    } else {
         run->report->left_out++;
         sim_disk_free(after);
-    } else {
-        set_add(&run->seen[depth], key);
-        recover(run, after, depth);
     }
 }
 
@@ -148,7 +161,9 @@ static void cut_subset(struct run *run,
     for (size_t i = 0; i < count; i++) {
         fates[i] = (bits >> i & 1) != 0 ? SIM_KEPT : SIM_LOST;
     }
+    run->is_plain = bits == 0 || bits == (UINT64_C(1) << count) - 1;
     cut_variants(run, disk, fates, count, depth);
+    run->is_plain = false;
 }
 
 /* Too many for all subsets: those that break programs most often. */
@@ -158,8 +173,10 @@ static void cut_some(
     for (size_t i = 0; i <= count; i++) { /* prefixes, none and all among them */
         memset(fates, SIM_KEPT, i);
         memset(fates + i, SIM_LOST, count - i);
+        run->is_plain = i == 0 || i == count;
         cut_variants(run, disk, fates, count, depth);
     }
+    run->is_plain = false;
     for (size_t i = 0; i < count; i++) {
         memset(fates, SIM_KEPT, count);
         fates[i] = SIM_LOST;

@@ -34,17 +34,20 @@ struct cuts {
     uint64_t (*promised)(void *context);
 
     uint64_t seed;
-    unsigned seeded;         /* random subsets and tears per operation; 0: none */
-    bool cuts_recovery;      /* cut the recovery, too */
-    uint64_t recoveries_max; /* stop trying beyond; 0: no limit. The report says how many were left
-                                out */
+    unsigned seeded;    /* random subsets and tears per operation; 0: none */
+    bool cuts_recovery; /* cut the recovery, too */
+
+    /* Where recoveries are slow: of the states found, one in so many is recovered, chosen by the
+     * seed, and those of each operation where nothing or all of what was not synced survives; 0 and
+     * 1: all. The report says how many were left out. Of the recoveries, one in so many is cut. */
+    unsigned one_in, one_in_of_recovery;
 };
 
 struct cuts_report {
     uint64_t operations; /* of the scenario */
     uint64_t cuts;       /* imagined, those of recoveries included */
     uint64_t states;     /* distinct disks (with their promises) that recovered */
-    uint64_t left_out;   /* beyond recoveries_max */
+    uint64_t left_out;   /* distinct disks that were not tried */
     uint64_t violations;
     uint64_t first_operation; /* of the first violation: how many the scenario had done, counted
                                  from 1 */

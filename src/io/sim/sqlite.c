@@ -40,13 +40,23 @@ bool sqlite_is_dead(const struct sqlite_file *f)
     return f->home->port == NULL || f->home->port->dead;
 }
 
-/* SQLite has one generator for the whole program: each world's transactions draw from its own. */
+/* SQLite has one generator for the whole program: what each world does draws from its own, also
+ * when another world had its turn in the midst of an operation. */
 static void seed_from(const struct port *port)
 {
     if (seeded != port->world) {
         seeded = port->world;
         sqlite3_randomness(0, NULL);
     }
+}
+
+/* After an operation that others may have watched. */
+static int done(const struct sqlite_file *f, int code)
+{
+    if (!sqlite_is_dead(f)) {
+        seed_from(f->home->port);
+    }
+    return code;
 }
 
 static void free_home(struct sim_sqlite *home)
@@ -116,19 +126,22 @@ static int read_file(sqlite3_file *base, void *to, int len, sqlite3_int64 offset
 
 static int write_file(sqlite3_file *base, const void *at, int len, sqlite3_int64 offset)
 {
-    struct sqlite_file *f = file_of(base);
-    return sqlite_is_dead(f)
-               ? SQLITE_IOERR_WRITE
-               : result_of(port_file_write(f->file, (uint64_t)offset, slice_of(at, (size_t)len)),
-                           SQLITE_IOERR_WRITE);
+    const struct sqlite_file *f = file_of(base);
+    if (sqlite_is_dead(f)) {
+        return SQLITE_IOERR_WRITE;
+    }
+    enum port_result result = port_file_write(f->file, (uint64_t)offset, slice_of(at, (size_t)len));
+    return done(f, result_of(result, SQLITE_IOERR_WRITE));
 }
 
 static int truncate_file(sqlite3_file *base, sqlite3_int64 size)
 {
-    struct sqlite_file *f = file_of(base);
-    return sqlite_is_dead(f)
-               ? SQLITE_IOERR_TRUNCATE
-               : result_of(port_file_truncate(f->file, (uint64_t)size), SQLITE_IOERR_TRUNCATE);
+    const struct sqlite_file *f = file_of(base);
+    if (sqlite_is_dead(f)) {
+        return SQLITE_IOERR_TRUNCATE;
+    }
+    enum port_result result = port_file_truncate(f->file, (uint64_t)size);
+    return done(f, result_of(result, SQLITE_IOERR_TRUNCATE));
 }
 
 /* As on Linux: the first sync of a new log makes its name durable, too. */
@@ -147,7 +160,7 @@ static int sync_file(sqlite3_file *base, int flags)
         }
         f->name_is_new = false;
     }
-    return SQLITE_OK;
+    return done(f, SQLITE_OK);
 }
 
 static int size_of(sqlite3_file *base, sqlite3_int64 *out)
@@ -292,7 +305,7 @@ static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int
     if (out != NULL) {
         *out = flags;
     }
-    return SQLITE_OK;
+    return done(f, SQLITE_OK);
 }
 
 static int delete_file(sqlite3_vfs *vfs, const char *path, int sync_folder)
@@ -307,8 +320,9 @@ static int delete_file(sqlite3_vfs *vfs, const char *path, int sync_folder)
         return result == PORT_NOT_FOUND ? SQLITE_IOERR_DELETE_NOENT : SQLITE_IOERR_DELETE;
     }
     folder_of(path, folder);
-    return sync_folder != 0 && port_dir_sync(port, folder) != PORT_OK ? SQLITE_IOERR_DIR_FSYNC
-                                                                      : SQLITE_OK;
+    bool is_synced = sync_folder == 0 || port_dir_sync(port, folder) == PORT_OK;
+    seed_from(port);
+    return is_synced ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
 }
 
 /* An empty file counts as none, as in SQLite's own: a log that was made and never written. */
@@ -392,10 +406,7 @@ static sqlite3_vfs *whole; /* SQLite's own */
 static int draw_for_all(sqlite3_vfs *vfs, int len, char *to)
 {
     (void)vfs;
-    if (seeded == NULL) {
-        return whole->xRandomness(whole, len, to);
-    }
-    struct rng chance = seeded->chance;
+    struct rng chance = seeded != NULL ? seeded->chance : rng_from_seed(1);
     for (int i = 0; i < len; i++) {
         to[i] = (char)(uint8_t)rng_u64(&chance);
     }

@@ -196,7 +196,8 @@ static struct cuts_report cut(const char *pragma, bool cuts_recovery)
                             .promised = promised,
                             .seed = 3,
                             .seeded = 4,
-                            .recoveries_max = 3000,
+                            .one_in = 8,
+                            .one_in_of_recovery = 16,
                             .cuts_recovery = cuts_recovery},
              &report);
     CHECK_U64(sim_sqlite_connections(), 0);
