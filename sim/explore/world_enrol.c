@@ -543,7 +543,7 @@ static const struct explore_unreached unreached[] = {
 static const struct explore_config configs[] = {
     {.name = "small", .bounds = {2, 0, 1}},
     {.name = "races", .bounds = {3, 1, 2}},
-    {.name = "large", .is_long = true, .bounds = {5, 2, 2}},
+    {.name = "large", .bounds = {5, 2, 2}},
 };
 
 const struct explore_world explore_enrol = {

@@ -288,10 +288,10 @@ static const struct explore_unreached unreached[] = {
 };
 
 static const struct explore_config configs[] = {
-    {.name = "gaps", .bounds = {10, 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10, 0, 1}},
+    {.name = "gaps", .bounds = {10, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10, 0, 1}},
     {.name = "boots", .bounds = {7, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 6, 1 << 3 | 1 << 5, 2}},
-    {.name = "wide", .bounds = {10, 0x7fe, 0, 2}},
-    {.name = "large", .is_long = true, .bounds = {11, 0xffe, 1 << 4 | 1 << 8, 1}},
+    {.name = "wide", .is_unspecified = true, .bounds = {10, 0x7fe, 0, 2}},
+    {.name = "large", .bounds = {11, 0xffe, 1 << 4 | 1 << 8, 1}},
 };
 
 const struct explore_world explore_received = {

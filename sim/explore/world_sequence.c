@@ -370,8 +370,9 @@ static const struct explore_unreached unreached[] = {
 };
 
 static const struct explore_config configs[] = {
-    {.name = "cuts", .bounds = {3, 9, 1, 2, 0}},
-    {.name = "rot", .bounds = {4, 3, 1, 1, 1}},
+    {.name = "cuts", .bounds = {3, 7, 1, 1, 0}},
+    {.name = "rot", .bounds = {4, 1, 0, 1, 1}},
+    {.name = "wide", .is_unspecified = true, .bounds = {4, 4, 1, 2, 1}},
     {.name = "large", .is_long = true, .bounds = {4, 10, 1, 3, 1}},
 };
 

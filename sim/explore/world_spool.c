@@ -578,7 +578,7 @@ static const struct explore_config configs[] = {
     {.name = "window", .bounds = {3, 4, 0, 0}},
     {.name = "old-clients", .is_unspecified = true, .bounds = {3, 3, 1, 0}},
     {.name = "odd", .is_unspecified = true, .bounds = {1, 3, 0, 2}},
-    {.name = "large", .is_long = true, .bounds = {4, 5, 0, 0}},
+    {.name = "large", .bounds = {4, 5, 0, 0}},
 };
 
 const struct explore_world explore_spool = {
