@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void explore_expect(struct explore_breach *breach, bool holds, const char *what)
-{
-    if (!holds && breach->what == NULL) {
-        breach->what = what;
-    }
-}
-
 /* ---- one step ---- */
 
 static sigjmp_buf on_abort;

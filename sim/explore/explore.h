@@ -83,6 +83,12 @@ struct explore_world {
     void (*image)(const void *world, struct writer *w);
     void (*tell)(const void *world, struct writer *w); /* in words, one line */
     void (*tell_event)(const struct explore_event *event, struct writer *w);
+
+    /* For tests/spin: where nothing but the world's own steps happens any more, it settles for
+     * ever. `restless`: the kinds that are not its own (faults, and what comes from outside), bits.
+     * `fair`: the kinds of which one happens, now and then, where they can. */
+    uint32_t restless, fair;
+    bool (*is_settled)(const void *world); /* NULL: nothing is said of that */
 };
 
 struct explore_counts {

@@ -524,6 +524,14 @@ static void tell_event(const struct explore_event *event, struct writer *out)
     }
 }
 
+/* It has an identity that works; or has run out of the keys that a world has. */
+static bool is_settled(const void *at)
+{
+    const struct world *w = at;
+    bool is_active = w->is_on && w->enroll.state == ENROLL_ACTIVE;
+    return !may_go_on(w) && (is_active ? is_live(&w->registry, w->identity) : !w->is_on);
+}
+
 #define BIT EXPLORE_BIT
 enum { ALL_ON = (1 << ENROLL_STATE_COUNT) - 1 };
 static const struct explore_unreached unreached[] = {
@@ -566,4 +574,8 @@ const struct explore_world explore_enrol = {
     .image = pack,
     .tell = tell,
     .tell_event = tell_event,
+    .restless = BIT(KEEPER_AWAY) | BIT(UNANSWERED) | BIT(USE) | BIT(SEEN) | BIT(CUT)
+                | BIT(SERVER_CUT) | BIT(RESET),
+    .fair = BIT(SIGNED),
+    .is_settled = is_settled,
 };

@@ -281,6 +281,13 @@ static void tell_event(const struct explore_event *event, struct writer *out)
     }
 }
 
+/* Every number that came is applied or declared lost, in the store. */
+static bool is_settled(const void *at)
+{
+    const struct world *w = at;
+    return w->queue_len == 0 && (w->arrived & ~(w->disk.applied | w->disk.lost)) == 0;
+}
+
 #define BIT EXPLORE_BIT
 static const struct explore_unreached unreached[] = {
     {BIT(ROW_CAUGHT_UP), BIT(READ) | BIT(COMMIT), "there is nothing to read"},
@@ -314,4 +321,6 @@ const struct explore_world explore_received = {
     .image = image,
     .tell = tell,
     .tell_event = tell_event,
+    .restless = BIT(CUT) | BIT(ARRIVE) | BIT(REBOOT),
+    .is_settled = is_settled,
 };

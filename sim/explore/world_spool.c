@@ -563,6 +563,14 @@ static void tell_event(const struct explore_event *event, struct writer *out)
     }
 }
 
+/* Every message is applied, acknowledged and forgotten. */
+static bool is_settled(const void *at)
+{
+    const struct world *w = at;
+    uint32_t all = (UINT32_C(2) << w->bounds[MESSAGES]) - 2;
+    return outbox_is_empty(&w->outbox) && w->applied == all && w->cursor == w->spool.staged;
+}
+
 #define BIT EXPLORE_BIT
 static const struct explore_unreached unreached[] = {
     {BIT(ROW_DOWN), BIT(PUBLISH) | BIT(QOS0) | BIT(REFUSED) | BIT(ACKED) | BIT(LEAVE) | BIT(LOST),
@@ -601,4 +609,6 @@ const struct explore_world explore_spool = {
     .image = image,
     .tell = tell,
     .tell_event = tell_event,
+    .restless = BIT(LEAVE) | BIT(LOST) | BIT(CUT) | BIT(QOS0) | BIT(REFUSED),
+    .is_settled = is_settled,
 };
