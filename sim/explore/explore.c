@@ -71,7 +71,8 @@ struct search {
     uint32_t level_count, level_first, next_count, level_cap, next_cap;
     uint8_t *scratch;
     struct recheck rechecks[EXPLORE_RECHECKS_MAX];
-    uint32_t rechecks_count, again_count;
+    uint32_t rechecks_count;
+    uint64_t again_count, again_every;
 };
 
 static void *grown(void *old, size_t count, size_t size)
@@ -148,16 +149,27 @@ static void write_trace(struct search *s,
     (void)snprintf(trace->what, sizeof trace->what, "%s", what);
 }
 
+/* All of them while they are few, then every second, every fourth ... */
 static void note_again(struct search *s, uint32_t index, const void *state)
 {
-    uint32_t count = ++s->again_count;
-    bool is_due = (count & (count - 1)) == 0 || count % 251 == 0;
-    if (is_due && s->rechecks_count < EXPLORE_RECHECKS_MAX) {
-        struct recheck *r = &s->rechecks[s->rechecks_count++];
-        r->index = index;
-        r->state = grown(NULL, 1, s->world->size);
-        memcpy(r->state, state, s->world->size);
+    if (s->again_count++ % s->again_every != 0) {
+        return;
     }
+    if (s->rechecks_count == EXPLORE_RECHECKS_MAX) {
+        for (uint32_t i = 0; i < EXPLORE_RECHECKS_MAX; i++) {
+            if (i % 2 == 0) {
+                s->rechecks[i / 2] = s->rechecks[i];
+            } else {
+                free(s->rechecks[i].state);
+            }
+        }
+        s->rechecks_count /= 2;
+        s->again_every *= 2;
+    }
+    struct recheck *r = &s->rechecks[s->rechecks_count++];
+    r->index = index;
+    r->state = grown(NULL, 1, s->world->size);
+    memcpy(r->state, state, s->world->size);
 }
 
 static uint32_t offered(const struct search *s,
@@ -275,6 +287,7 @@ enum explore_result explore_run(const struct explore_world *world,
     s->world = world;
     s->report = out;
     s->blind = blind;
+    s->again_every = 1;
     seen_init(&s->states, EXPLORE_STATES_MAX);
     seen_init(&s->images, EXPLORE_STATES_MAX);
     pairs_init(&s->image_steps);

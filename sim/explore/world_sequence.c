@@ -372,6 +372,7 @@ static const struct explore_unreached unreached[] = {
 static const struct explore_config configs[] = {
     {.name = "cuts", .bounds = {3, 7, 1, 1, 0}},
     {.name = "rot", .bounds = {4, 1, 0, 1, 1}},
+    {.name = "block", .is_unspecified = true, .bounds = {2, 10, 0, 0, 0}},
     {.name = "wide", .is_unspecified = true, .bounds = {4, 4, 1, 2, 1}},
     {.name = "large", .is_long = true, .bounds = {4, 10, 1, 3, 1}},
 };
