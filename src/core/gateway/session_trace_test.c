@@ -67,8 +67,8 @@ static bool replay(struct pair *p, struct gw_effects *fx)
     struct recorder_record it;
     bool is_live = false;
     for (uint64_t at = 0; recorder_next(&p->r, &at, &it);) {
-        alignas(16) uint8_t image[TRACE_IMAGE_MAX];
-        uint8_t behind[8192];
+        static alignas(16) uint8_t image[TRACE_IMAGE_MAX];
+        static uint8_t behind[8192];
         struct writer w = writer_over(behind, sizeof behind);
         static struct gw_event_memory memory;
         struct gw_event ev;
