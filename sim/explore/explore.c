@@ -209,7 +209,7 @@ static enum explore_result expand(struct search *s, uint32_t index, const uint8_
         if (met == SEEN_FULL || s->report->counts.steps > EXPLORE_STEPS_MAX) {
             return EXPLORE_TOO_BIG;
         }
-        if (met == SEEN_BEFORE && to != index) {
+        if (met == SEEN_BEFORE && memcmp(s->scratch, state, s->world->size) != 0) {
             note_again(s, to, s->scratch);
         }
         if (s->image_of[to] != s->image_of[index]) {
