@@ -2,6 +2,8 @@
 
 #include "base/invariant.h"
 #include "codec/senml.h"
+#include "core/device/device_trace.h"
+#include "role/trace.h"
 #include "sim/plant_inside.h"
 
 #include <inttypes.h>
@@ -121,6 +123,8 @@ static int begin_device(struct plant *p, struct plant_process *process)
 {
     struct port_why why = {""};
     struct device_config config = plant_device_config(p, process->index);
+    config.trace = p->trace; /* not in the configuration: a twin is no second instance of it */
+    config.trace_instance = process->index;
     process->role.device = NULL;
     process->port = port_open(on_device_event, process);
     if (device_open(process->port, &config, &process->role.device, &why) == PORT_OK) {
@@ -342,6 +346,8 @@ struct plant *plant_open(const struct plant_spec *spec)
     p->port = sim_start(p->world, "plant", on_event, p);
     p->wake = port_wake_new(p->port, p);
     p->wake_ms = UINT64_MAX;
+    p->trace = trace_start(p->port, "device", "traces", device_trace_cores, DEVICE_TRACE_CORES,
+                           TRACE_RING_BYTES);
     name_processes(p);
     plant_configure(p);
     if (!plant_install(p)) {
@@ -363,6 +369,7 @@ void plant_close(struct plant *p)
             (void)end(p, &p->processes[i]);
         }
     }
+    trace_stop(p->trace);
     sim_close(p->world);
     free(p->processes);
     free(p->ids);

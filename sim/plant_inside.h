@@ -57,6 +57,7 @@ struct plant {
     struct port *port; /* our own: it has the wake */
     struct port_wake *wake;
     uint64_t wake_ms;
+    struct trace *trace; /* of all devices */
     struct plant_process *processes;
     uint32_t count;
     uint32_t begun; /* devices that were started for the first time */

@@ -151,6 +151,7 @@ static void configure_gateway(struct plant *p, uint32_t index)
         .spool_dir = s->spool,
         .metrics_path = s->metrics,
         .refusals_path = s->refusals,
+        .traces_dir = PLANT_DATA "/gateway/traces",
         .allow_3_1_1 = true,
         .limits = {.connections_max = p->spec.devices + CONNECTIONS_SPARE,
                    .spool_segment_bytes = SEGMENT_BYTES},

@@ -262,6 +262,26 @@ static bool step_all(struct trace_reader *reader, struct slice *end)
     return trace_end(reader, end);
 }
 
+/* The newest entries of all instances: what led to a breach outside of the cores. */
+static void print_newest(struct trace_reader reader)
+{
+    struct trace_entry entry;
+    uint64_t left = reader.left;
+    while (trace_next(&reader, &entry)) {
+        if (left-- > SHOWN_MAX || entry.core >= run.head.cores_count
+            || entry.what != RECORDER_EVENT) {
+            continue;
+        }
+        const struct replay_core *core = core_named(run.head.cores[entry.core]);
+        struct writer w = writer_over(run.behind, sizeof run.behind);
+        if (core != NULL && trace_image_read(entry.body, core->trace->event, run.image, &w)) {
+            (void)fprintf(run.out, "  %s %" PRIu64, core->trace->name, entry.instance);
+            print_image(core->trace->event, run.image);
+            (void)fputc('\n', run.out);
+        }
+    }
+}
+
 /* ---- the verdict ---- */
 
 static bool is_same_breach(const struct trace_note *note)
@@ -358,10 +378,16 @@ static enum replay_result replay(struct slice file)
         return unusable("its cores are not those of this build");
     }
     if (!run.head.has_at) {
+        print_newest(reader);
         (void)fprintf(run.out, "not reproduced: it broke outside of the cores, in no step\n");
         return REPLAY_NOT_REPRODUCED;
     }
     run.core = core_named(run.head.cores[run.head.at_core]);
+    if (run.core->needs_cipher
+        && run.head.cipher != trace_cipher(hash_of((struct slice){0}).bytes)) {
+        (void)fprintf(run.out, "unusable    it was made with another cipher than this program has\n");
+        return REPLAY_OTHER_CIPHER;
+    }
     if (run.core->begin != NULL && !run.core->begin(run.head.context)) {
         return unusable("the configuration in it cannot be used");
     }

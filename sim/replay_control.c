@@ -50,9 +50,9 @@ static bool ask(const void *image, struct slice behind)
 }
 
 const struct replay_core replay_enrol_identify = {
-    .trace = &enrol_identify_trace, .begin = begin_control, .step = identify};
+    .trace = &enrol_identify_trace, .needs_cipher = true, .begin = begin_control, .step = identify};
 const struct replay_core replay_enrol_decide = {
     .trace = &enrol_decide_trace, .begin = begin_control, .step = decide};
 const struct replay_core replay_signing = {
-    .trace = &signing_trace, .begin = begin_keeper, .step = sign};
+    .trace = &signing_trace, .needs_cipher = true, .begin = begin_keeper, .step = sign};
 const struct replay_core replay_access = {.trace = &access_trace, .step = ask};

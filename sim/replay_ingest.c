@@ -109,7 +109,7 @@ static void end(void)
     live.core = (struct admit){.devices = NULL};
 }
 
-const struct replay_core replay_ingest_device = {.trace = &admit_device_trace,
+const struct replay_core replay_ingest_device = {.trace = &admit_device_trace, .needs_cipher = true,
                                                  .begin = begin,
                                                  .restore = restore,
                                                  .step = step,

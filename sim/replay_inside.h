@@ -7,6 +7,7 @@
 /* A core that can be stepped again. One instance lives at a time. */
 struct replay_core {
     const struct trace_core *trace;
+    bool needs_cipher; /* it verifies signatures that came from outside */
     /* The core's configuration, from the trace's context. NULL: it has none. */
     bool (*begin)(struct slice context);
     /* The instance as it was; NULL for a core without state. */

@@ -7,7 +7,7 @@
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--replay") == 0) {
-        return (int)replay_file(argv[2], stdout);
+        return replay_command(argv[0], argv[2]);
     }
     return sim_command(argc, argv);
 }

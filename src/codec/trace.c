@@ -12,6 +12,7 @@ enum {
     LABEL_BREACH,
     LABEL_CONTEXT,
     LABEL_CORES,
+    LABEL_CIPHER,
     LABEL_UNSEEN,
     LABEL_AT,
     LABEL_ENTRIES,
@@ -134,6 +135,12 @@ void trace_note(struct trace_note *note, const struct invariant_breach *breach)
     note->is_due = true;
 }
 
+uint64_t trace_cipher(const uint8_t digest_of_nothing[32])
+{
+    struct reader r = reader_over(slice_of(digest_of_nothing, 32));
+    return read_u64(&r);
+}
+
 struct slice trace_file(const char *file)
 {
     struct slice whole = slice_text(file);
@@ -186,6 +193,8 @@ void trace_head_write(struct writer *w, const struct trace_head *head)
         write_cut(w, head->cores[i]);
         cbor_write_u64(w, head->layouts[i]);
     }
+    cbor_write_u64(w, LABEL_CIPHER);
+    cbor_write_u64(w, head->cipher);
     cbor_write_u64(w, LABEL_UNSEEN);
     cbor_write_u64(w, head->unseen);
     cbor_write_u64(w, LABEL_AT);
@@ -322,6 +331,8 @@ bool trace_open(struct trace_reader *reader, struct slice file, struct trace_hea
     head->context = cbor_read_bytes(r);
     want_label(r, LABEL_CORES);
     cores_read(r, head);
+    want_label(r, LABEL_CIPHER);
+    head->cipher = cbor_read_u64(r);
     want_label(r, LABEL_UNSEEN);
     head->unseen = cbor_read_u64(r);
     want_label(r, LABEL_AT);

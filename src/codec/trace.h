@@ -64,6 +64,9 @@ struct trace_core {
 /* Tells whether two builds mean the same by their traces of this core. */
 uint64_t trace_layout(const struct trace_core *core);
 
+/* The first eight bytes of the digest of nothing: another number is another cipher. */
+uint64_t trace_cipher(const uint8_t digest_of_nothing[32]);
+
 /* ---- what broke ---- */
 
 struct trace_note {
@@ -99,6 +102,7 @@ struct trace_head {
     uint64_t cores_count;
     struct slice cores[TRACE_CORES_MAX]; /* names */
     uint64_t layouts[TRACE_CORES_MAX];
+    uint64_t cipher; /* tells the cipher of a simulation from the real one: trace_cipher */
     uint64_t unseen; /* events too large to be recorded */
     bool has_at;     /* the breach happened in a step: */
     uint64_t at_core, at_instance;

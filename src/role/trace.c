@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "base/version.h"
+#include "crypto/hash.h"
 #include "role/metrics.h"
 
 #include <stdio.h>
@@ -9,6 +10,13 @@
 #include <string.h>
 
 struct trace *trace_current;
+static struct trace *all; /* recorders of this process */
+
+/* A recorder that many processes of a simulation share has no port, and no clock. */
+static int64_t wall_ms(const struct trace *t)
+{
+    return t->port != NULL ? port_wall_ms(t->port, NULL) : 0;
+}
 
 /* ---- the file ---- */
 
@@ -17,13 +25,14 @@ static struct trace_head head_of(const struct trace *t)
     struct trace_head head = {
         .role = slice_text(t->role),
         .build = slice_text("holdfast " HOLDFAST_VERSION),
-        .wall_ms = port_wall_ms(t->port, NULL),
+        .wall_ms = wall_ms(t),
         .breach = {.file = trace_file(t->told.breach.file),
                    .line = (uint64_t)t->told.breach.line,
                    .text = slice_text(t->told.breach.text),
                    .promise = slice_text(t->told.promise != NULL ? t->told.promise : "")},
         .context = slice_of(t->context, t->context_len),
         .cores_count = t->cores_count,
+        .cipher = t->cipher,
         .unseen = t->recorder.unseen,
         .has_at = t->is_at,
         .at_core = t->core,
@@ -122,7 +131,7 @@ static bool name_write(struct trace *t, char out[TRACE_NAME_MAX], int64_t later)
     struct writer w = writer_over(out, TRACE_NAME_MAX - 1);
     w.len = kind_len;
     write_text(&w, "-");
-    write_decimal(&w, (uint64_t)(port_wall_ms(t->port, NULL) + later));
+    write_decimal(&w, (uint64_t)(wall_ms(t) + later));
     write_text(&w, TRACE_SUFFIX);
     out[writer_slice(&w).len] = '\0';
     return writer_ok(&w);
@@ -141,7 +150,7 @@ static void write_file(struct trace *t)
     }
     t->told = note;
     enum port_result result = PORT_EXISTS;
-    for (int64_t later = 0; later < TRACES_OF_ONE_MAX && result == PORT_EXISTS; later++) {
+    for (int64_t later = 0; later < TRACE_NAMES_TRIED && result == PORT_EXISTS; later++) {
         t->part = TRACE_HEAD;
         t->position = 0;
         result = name_write(t, name, later) ? port_last_words(t->dir, name, more, t) : PORT_FAILED;
@@ -220,11 +229,16 @@ struct trace *trace_start(struct port *port,
     t->port = port;
     t->cores = cores;
     t->cores_count = cores_count;
+    t->cipher = trace_cipher(hash_of((struct slice){0}).bytes);
     t->memory = memory;
     (void)snprintf(t->role, sizeof t->role, "%s", role);
     (void)snprintf(t->dir, sizeof t->dir, "%s", dir);
     recorder_init(&t->recorder, memory, ring_bytes);
-    (void)port_dir_list(port, dir, note_name, t);
+    if (port != NULL) {
+        (void)port_dir_list(port, dir, note_name, t);
+    }
+    t->next = all;
+    all = t;
     trace_focus(t);
     return t;
 }
@@ -238,6 +252,12 @@ void trace_stop(struct trace *t)
     if (trace_current == t) {
         trace_current = NULL;
         invariant_listen(NULL, NULL);
+    }
+    for (struct trace **link = &all; *link != NULL; link = &(*link)->next) {
+        if (*link == t) {
+            *link = t->next;
+            break;
+        }
     }
     free(t->memory);
     free(t);
@@ -306,11 +326,30 @@ void trace_event(struct trace *t,
     }
 }
 
+uint32_t trace_kept(const struct trace *t)
+{
+    return t != NULL ? t->kept : 0;
+}
+
+uint32_t trace_claim_all(const char *file, int line, const char *text)
+{
+    const struct invariant_breach breach = {.file = file, .line = line, .text = text};
+    uint32_t count = 0;
+    for (struct trace *t = all; t != NULL; t = t->next) {
+        uint64_t before = t->written;
+        trace_settle(t);
+        trace_note(&t->note, &breach);
+        write_file(t);
+        count += t->written > before;
+    }
+    return count;
+}
+
 void trace_metrics(const struct trace *t, struct writer *w)
 {
     metrics_name(w, "holdfast_traces", "gauge",
                  "Field traces in the role's folder: each tells of an invariant that broke.");
-    metrics_value(w, "holdfast_traces", NULL, t != NULL ? t->kept : 0);
+    metrics_value(w, "holdfast_traces", NULL, trace_kept(t));
     metrics_name(w, "holdfast_traces_failed_total", "counter",
                  "Breaches that left no trace: the folder is full, or cannot be written.");
     metrics_value(w, "holdfast_traces_failed_total", NULL, t != NULL ? t->failed : 0);

@@ -27,6 +27,7 @@ enum {
     TRACE_DEVICE_RING_BYTES = 64 * 1024, /* of an agent, or of all devices of one process */
     TRACES_KEPT_MAX = 8,
     TRACES_OF_ONE_MAX = 2,
+    TRACE_NAMES_TRIED = 64, /* milliseconds later, where a file has the name */
     TRACE_NAME_MAX = 128,
     TRACE_DIR_MAX = 1024,
     TRACE_ROLE_MAX = 32,
@@ -36,9 +37,11 @@ enum {
 
 struct trace {
     struct recorder recorder;
+    struct trace *next; /* of this process's */
     struct port *port;
     const struct trace_core *cores;
     uint32_t cores_count;
+    uint64_t cipher;
     uint32_t kept;            /* files in the folder, as far as we know */
     uint64_t written, failed; /* of ours; and breaches that left none */
 
@@ -70,7 +73,8 @@ struct trace {
 };
 
 /*
- * A recorder of `ring_bytes`, and the listener of this process's breaches. `dir` need not be there;
+ * A recorder of `ring_bytes`, and the listener of this process's breaches. `port` NULL: no clock, and
+ * what the folder holds is not known. `dir` need not be there;
  * its parent must. NULL where `dir` is NULL or there is no memory: then nothing is traced, and
  * every function here takes NULL.
  */
@@ -129,6 +133,15 @@ static inline void trace_left(struct trace *t)
     }
     t->is_at = false;
 }
+
+/* Files in the folder, as far as is known. */
+uint32_t trace_kept(const struct trace *t);
+
+/*
+ * Writes what every recorder of this process holds, as if `text` had broken there: for a simulation
+ * whose checker found something. How many were written.
+ */
+uint32_t trace_claim_all(const char *file, int line, const char *text);
 
 /* holdfast_traces and holdfast_traces_failed_total, beside the invariants. */
 void trace_metrics(const struct trace *t, struct writer *w);
