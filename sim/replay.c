@@ -385,7 +385,8 @@ static enum replay_result replay(struct slice file)
     run.core = core_named(run.head.cores[run.head.at_core]);
     if (run.core->needs_cipher
         && run.head.cipher != trace_cipher(hash_of((struct slice){0}).bytes)) {
-        (void)fprintf(run.out, "unusable    it was made with another cipher than this program has\n");
+        (void)fprintf(run.out,
+                      "unusable    it was made with another cipher than this program has\n");
         return REPLAY_OTHER_CIPHER;
     }
     if (run.core->begin != NULL && !run.core->begin(run.head.context)) {

@@ -14,10 +14,12 @@
 #include <stdio.h>
 
 enum replay_result { /* exit statuses */
-    REPLAY_REPRODUCED = 0,
-    REPLAY_NOT_REPRODUCED = 1,
-    REPLAY_UNUSABLE = 2,    /* no trace, or of a build whose cores have another layout */
-    REPLAY_OTHER_CIPHER = 3 /* its core verifies what this program's cipher did not make */
+                     REPLAY_REPRODUCED = 0,
+                     REPLAY_NOT_REPRODUCED = 1,
+                     REPLAY_UNUSABLE =
+                         2, /* no trace, or of a build whose cores have another layout */
+                     REPLAY_OTHER_CIPHER =
+                         3 /* its core verifies what this program's cipher did not make */
 };
 
 /* `out` is told what was found, for a person. */
@@ -25,8 +27,9 @@ enum replay_result replay_trace(struct slice file, FILE *out);
 enum replay_result replay_file(const char *path, FILE *out);
 
 /*
- * `--replay PATH` of the program whose argv[0] is `self`: its exit status. A simulation has a cipher
- * of its own; where the trace was made with the real one, holdfast-replay beside `self` takes over.
+ * `--replay PATH` of the program whose argv[0] is `self`: its exit status. A simulation has a
+ * cipher of its own; where the trace was made with the real one, holdfast-replay beside `self`
+ * takes over.
  */
 int replay_command(const char *self, const char *path);
 

@@ -109,7 +109,8 @@ static void end(void)
     live.core = (struct admit){.devices = NULL};
 }
 
-const struct replay_core replay_ingest_device = {.trace = &admit_device_trace, .needs_cipher = true,
+const struct replay_core replay_ingest_device = {.trace = &admit_device_trace,
+                                                 .needs_cipher = true,
                                                  .begin = begin,
                                                  .restore = restore,
                                                  .step = step,

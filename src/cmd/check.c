@@ -11,6 +11,7 @@ struct checking {
     struct cli *cli;
     struct show_table table;
     int wrong;
+    int traces;
 };
 
 static void print_line(void *context, const char *key, const char *value, const char *from)
@@ -107,6 +108,32 @@ static void check_clock(struct checking *c)
     verdict(c, plausible, "clock", text);
 }
 
+/* A trace does not keep the service from starting; whoever runs it should know, and pass it on. */
+static void tell_trace(void *context, const char *path)
+{
+    struct checking *c = context;
+    c->traces++;
+    if (c->cli->json) {
+        (void)printf("{\"v\":1,\"check\":\"traces\",\"ok\":false,\"finding\":\"%s\"}\n", path);
+    } else {
+        (void)printf("%s  %-10s %s\n", show_shape("degraded"), "traces", path);
+    }
+}
+
+static void check_traces(struct checking *c, const struct config *config)
+{
+    roles_traces(config, tell_trace, c);
+    if (c->traces == 0) {
+        verdict(c, true, "traces", "none: no role has written that an invariant broke");
+    } else if (!c->cli->json) {
+        (void)printf("   %-10s something broke that must hold: report it with these files (they "
+                     "name devices,\n"
+                     "   %-10s and hold no keys), look yourself with holdfast-sim --replay FILE, "
+                     "then delete them\n",
+                     "", "");
+    }
+}
+
 int cmd_check(struct cli *cli)
 {
     static struct config config;
@@ -126,5 +153,6 @@ int cmd_check(struct cli *cli)
     check_storage(&c, &config);
     check_keys(&c, &config);
     check_clock(&c);
+    check_traces(&c, &config);
     return c.wrong == 0 ? CLI_DONE : CLI_FAILED;
 }

@@ -19,4 +19,9 @@ MUST_USE bool roles_make_folders(struct port *port, const struct config *config)
  * NULL takes all. */
 void roles_start(struct supervise *s, const struct config *config, const char *roles);
 
+/* Every field trace that a role of this configuration has written. */
+void roles_traces(const struct config *config,
+                  void (*each)(void *context, const char *path),
+                  void *context);
+
 #endif

@@ -105,6 +105,11 @@ int cmd_status(struct cli *cli)
                      violations < 0 ? "?" : show_count(violations, number));
         (void)printf(" in %s evaluations\n",
                      show_count(json_number_at(body, "invariants.evaluations", 0), number));
+        double traces = json_number_at(body, "invariants.traces", 0);
+        if (traces > 0) {
+            (void)printf("traces     %s of something that broke: holdfast check names the files\n",
+                         show_count(traces, number));
+        }
         if (json_number_at(body, "fleet.states.unknown", 0) > 0) {
             (void)printf("next       holdfast device list --query state:unknown\n");
         }

@@ -262,6 +262,18 @@ static double violations_of(const struct control *c)
     return sum;
 }
 
+/* Field traces that lie in the folders of the roles. */
+static double traces_of(const struct control *c)
+{
+    double sum = trace_kept(c->trace);
+    for (uint32_t i = 0; i < c->reports_count; i++) {
+        double one = 0;
+        struct slice text = slice_of(c->reports[i].text, c->reports[i].len);
+        sum += metrics_sum(text, "holdfast_traces", NULL, NULL, &one) ? one : 0;
+    }
+    return sum;
+}
+
 static void write_attention(struct json_writer *j, const struct control *c)
 {
     json_array(j);
@@ -270,6 +282,16 @@ static void write_attention(struct json_writer *j, const struct control *c)
                             .severity = "failing",
                             .what = slice_text("A promise of Holdfast was broken"),
                             .why = "The counters of invariant violations must be zero and are not.",
+                            .next = "Show which",
+                            .href = slice_text("/"),
+                        });
+    } else if (traces_of(c)
+               > 0) { /* of a process that has begun anew since, and counts from zero */
+        write_notice(j, &(struct notice){
+                            .severity = "failing",
+                            .what = slice_text("A promise of Holdfast was broken"),
+                            .why = "A role has written a trace of what led to it: holdfast check "
+                                   "names the file.",
                             .next = "Show which",
                             .href = slice_text("/"),
                         });
@@ -559,6 +581,7 @@ static void put_invariants(struct ask *a)
     json_object_end(j);
     json_put_double(j, "evaluations", evaluations);
     json_put_double(j, "violations", violations_of(c));
+    json_put_double(j, "traces", traces_of(c));
     json_object_end(j);
 }
 

@@ -73,10 +73,9 @@ struct trace {
 };
 
 /*
- * A recorder of `ring_bytes`, and the listener of this process's breaches. `port` NULL: no clock, and
- * what the folder holds is not known. `dir` need not be there;
- * its parent must. NULL where `dir` is NULL or there is no memory: then nothing is traced, and
- * every function here takes NULL.
+ * A recorder of `ring_bytes`, and the listener of this process's breaches. `port` NULL: no clock,
+ * and what the folder holds is not known. `dir` need not be there; its parent must. NULL where
+ * `dir` is NULL or there is no memory: then nothing is traced, and every function here takes NULL.
  */
 struct trace *trace_start(struct port *port,
                           const char *role,

@@ -243,7 +243,7 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
     }
     const now = Date.now();
     if (path === "/whoami") return json(res, 200, { v: 1, name: "mara-keller", rights: ["read", "operate"] });
-    if (path === "/status") return json(res, 200, { v: 1, version: "0.1.0", site: "Northsea Pressings", host: "hf-core-1", now: iso(now), up_s: 41 * 86400, invariants: { evaluations: 184812345, violations: 0, names: {} } });
+    if (path === "/status") return json(res, 200, { v: 1, version: "0.1.0", site: "Northsea Pressings", host: "hf-core-1", now: iso(now), up_s: 41 * 86400, invariants: { evaluations: 184812345, violations: 0, traces: 0, names: {} } });
     if (path === "/fleet") return json(res, 200, overview(fleet));
     if (path === "/devices") {
       let match;
