@@ -62,6 +62,8 @@ struct world {
     uint32_t reports; /* certificates seen in use, which control has not heard of: bits by key */
 };
 
+enum { CERTIFICATE_LIFE_MS = 1000 };
+
 enum kind {
     START,
     DUE,
@@ -167,7 +169,7 @@ static void stop_listening(struct world *w)
 static void feed(struct world *w, struct enroll_event ev)
 {
     struct enroll_effects fx;
-    ev.not_after_ms = 1000;
+    ev.not_after_ms = CERTIFICATE_LIFE_MS;
     enroll_step(&w->enroll, &ev, &fx);
     enroll_check(&w->enroll);
     for (uint32_t i = 0; i < fx.count; i++) {
@@ -381,7 +383,9 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
     switch ((enum kind)event->kind) {
     case START: start(w); break;
     case DUE:
-        feed(w, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = enroll_due_ms(&w->enroll)});
+        feed(w, (struct enroll_event){.kind = ENROLL_TICK,
+                                      .now_ms = enroll_due_ms(&w->enroll),
+                                      .wall_ms = CERTIFICATE_LIFE_MS});
         break;
     case KEY_STORED:
         land(w);

@@ -261,6 +261,7 @@ void device_feed_enroll(struct device *d, const struct enroll_event *ev)
     enum time_quality quality;
     event.now_ms = port_now_ms(d->port);
     event.wall_ms = port_wall_ms(d->port, &quality);
+    event.has_clock = quality != TIME_UNKNOWN;
     device_trace_enroll(d, &event);
     enroll_step(&d->enroll, &event, &effects);
     trace_left(d->config.trace);

@@ -97,6 +97,7 @@ struct device {
     struct port_conn *conn;
     struct port_tls *tls;
     bool tls_is_renewed; /* made of `renewed`, not of `own` */
+    bool tls_has_clock;  /* made while the wall clock could be believed */
     uint8_t exporter[PORT_EXPORTER_LEN];
 
     /* what waits */
@@ -157,6 +158,9 @@ void device_identity_set(struct device_identity *identity,
                          const struct x509 *certificate);
 /* There is one, and it has not expired as far as we know the time. */
 bool device_is_valid(const struct device *d, const struct device_identity *identity);
+
+/* False where the wall clock cannot be believed: a board that woke up in 1970. */
+bool device_has_clock(const struct device *d);
 /* What the device services are spoken to with: the identity that has been used, while it is valid.
  * NULL: the IDevID, before there is another and again after all others have expired. */
 const struct device_identity *device_identity_for_services(const struct device *d);

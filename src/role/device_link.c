@@ -36,10 +36,12 @@ void device_dial(struct device *d, uint32_t gateway)
 {
     bool uses_new =
         generation_dial(&d->generation, port_now_ms(d->port), device_is_valid(d, &d->own));
-    if (uses_new != d->tls_is_renewed) {
+    bool has_clock = device_has_clock(d);
+    if (uses_new != d->tls_is_renewed || has_clock != d->tls_has_clock) {
         port_tls_free(d->tls);
         d->tls = NULL;
         d->tls_is_renewed = uses_new;
+        d->tls_has_clock = has_clock;
     }
     struct port_why why = {0};
     const char *address = d->config.gateways[gateway];

@@ -27,16 +27,41 @@ void enroll_init(struct enroll *e, uint64_t seed)
     *e = (struct enroll){.state = ENROLL_NO_KEY, .rng = rng_from_seed(seed), .due_ms = UINT64_MAX};
 }
 
-/* Between 50 % and 60 % of its life; at once where that is past. */
-static uint64_t renewal_due_ms(struct enroll *e, const struct enroll_event *ev)
+/* Between 50 % and 60 % of its life, by the wall clock. */
+static int64_t renewal_at_ms(struct enroll *e, const struct enroll_event *ev)
 {
     if (ev->not_after_ms <= ev->not_before_ms) {
-        return ev->now_ms;
+        return INT64_MIN;
     }
     uint64_t life = (uint64_t)(ev->not_after_ms - ev->not_before_ms);
     uint64_t age = life / 2 + rng_below(&e->rng, life / 10 + 1);
-    int64_t at = ev->not_before_ms + (int64_t)age;
-    return at <= ev->wall_ms ? ev->now_ms : ev->now_ms + (uint64_t)(at - ev->wall_ms);
+    return ev->not_before_ms + (int64_t)age;
+}
+
+static bool wants_renewal(const struct enroll *e, const struct enroll_event *ev)
+{
+    return ev->wall_ms >= e->renew_at_ms || (ev->has_clock && ev->wall_ms < e->not_before_ms);
+}
+
+/* The next look at the wall clock, or the renewal where that is sooner. */
+static void look_again(struct enroll *e, const struct enroll_event *ev)
+{
+    uint64_t wait = (uint64_t)(e->renew_at_ms - ev->wall_ms);
+    e->due_ms = ev->now_ms + (wait < ENROLL_LOOK_MS ? wait : ENROLL_LOOK_MS);
+}
+
+static void plan_renewal(struct enroll *e, const struct enroll_event *ev)
+{
+    e->not_before_ms = ev->not_before_ms;
+    e->renew_at_ms = renewal_at_ms(e, ev);
+    if (!wants_renewal(e, ev)) {
+        e->hurry_ms = 0;
+        look_again(e, ev);
+        return;
+    }
+    e->due_ms = ev->now_ms + e->hurry_ms;
+    e->hurry_ms = e->hurry_ms == 0 ? ENROLL_HURRY_MS : 2 * e->hurry_ms;
+    e->hurry_ms = e->hurry_ms < ENROLL_HURRY_MAX_MS ? e->hurry_ms : ENROLL_HURRY_MAX_MS;
 }
 
 static void become_active(struct enroll *e,
@@ -46,7 +71,7 @@ static void become_active(struct enroll *e,
     enter(e, ENROLL_ACTIVE);
     e->is_renewal = true;
     e->attempts = 0;
-    e->due_ms = renewal_due_ms(e, ev);
+    plan_renewal(e, ev);
     order(out, ENROLL_USE, true);
 }
 
@@ -89,6 +114,8 @@ static void tick(struct enroll *e, const struct enroll_event *ev, struct enroll_
         e->attempts += e->attempts < UINT32_MAX;
         e->asked++;
         order(out, ENROLL_ASK, e->is_renewal);
+    } else if (e->state == ENROLL_ACTIVE && !wants_renewal(e, ev)) {
+        look_again(e, ev);
     } else if (e->state == ENROLL_ACTIVE) {
         enter(e, ENROLL_NO_KEY);
         e->due_ms = UINT64_MAX;

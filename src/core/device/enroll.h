@@ -11,7 +11,10 @@
  * again, while the old certificate stays in use
  *
  * Renewal begins at a random point between 50 % and 60 % of the certificate's life, by the wall
- * clock.
+ * clock, which is looked at again every minute: it may have been wrong when the certificate came. A
+ * certificate that is past that point when it comes, or not yet valid by a clock that is set
+ * (somebody's clock is wrong, and no server will take it), is renewed at once the first time, then
+ * after waits that double: nobody enrols in a loop.
  */
 #ifndef CORE_DEVICE_ENROLL_H
 #define CORE_DEVICE_ENROLL_H
@@ -23,7 +26,10 @@ enum {
     ENROLL_BACKOFF_MS = 2000,
     ENROLL_BACKOFF_MAX_MS = 300000,
     ENROLL_REFUSED_MS = 60000, /* least wait after a refusal: somebody has to change something */
-    ENROLL_RETRY_AFTER_MAX_S = 86400
+    ENROLL_RETRY_AFTER_MAX_S = 86400,
+    ENROLL_LOOK_MS = 60000,      /* between two looks at the wall clock */
+    ENROLL_HURRY_MS = 10000,     /* the wait before the second renewal in a row that is due at once */
+    ENROLL_HURRY_MAX_MS = 21600000
 };
 
 enum enroll_state { ENROLL_NO_KEY, ENROLL_WAITING, ENROLL_ASKING, ENROLL_STORING, ENROLL_ACTIVE };
@@ -45,6 +51,7 @@ struct enroll_event {
     enum enroll_event_kind kind;
     uint64_t now_ms;
     int64_t wall_ms;
+    bool has_clock; /* the wall clock is set, rightly or wrongly */
     bool has_certificate, has_next_key;  /* STARTED */
     int64_t not_before_ms, not_after_ms; /* STARTED with a certificate, STORED */
     uint32_t retry_after_s;              /* LATER */
@@ -73,6 +80,8 @@ struct enroll {
     bool is_renewal; /* a certificate is in use */
     uint32_t attempts;
     uint64_t due_ms;
+    int64_t not_before_ms, renew_at_ms; /* ACTIVE: by the wall clock */
+    uint64_t hurry_ms;   /* least wait before the next renewal that is due at once */
     uint64_t asked, refused, unanswered; /* counts */
 };
 

@@ -75,14 +75,95 @@ TEST("renewal begins between 50 and 60 percent of the life, with a new key, and 
                                        .not_before_ms = 0,
                                        .not_after_ms = (int64_t)10 * DAY_MS});
         CHECK(ordered(ENROLL_USE));
-        uint64_t at = enroll_due_ms(&e) - 500 + DAY_MS;
+        uint64_t at = 0;
+        do { /* it looks at the wall clock again and again */
+            uint64_t due = enroll_due_ms(&e);
+            CHECK(due - 500 - at <= ENROLL_LOOK_MS);
+            at = due - 500;
+            feed(&e, (struct enroll_event){
+                         .kind = ENROLL_TICK, .now_ms = due, .wall_ms = DAY_MS + (int64_t)at});
+        } while (fx.count == 0);
+        at += DAY_MS;
         CHECK(at >= (uint64_t)5 * DAY_MS && at <= (uint64_t)6 * DAY_MS);
-        tick(&e);
         CHECK(ordered(ENROLL_MAKE_KEY));
         feed(&e, (struct enroll_event){.kind = ENROLL_KEY_STORED});
         tick(&e);
         CHECK(ordered(ENROLL_ASK) && fx.list[0].is_renewal);
     }
+}
+
+/* One renewal; the certificate that comes has the same life, by a clock that is far behind. */
+static uint64_t renewed_ms(struct enroll *e, int64_t wall_ms)
+{
+    uint64_t due = enroll_due_ms(e);
+    feed(e, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = due, .wall_ms = wall_ms});
+    CHECK(ordered(ENROLL_MAKE_KEY));
+    feed(e, (struct enroll_event){.kind = ENROLL_KEY_STORED, .now_ms = due});
+    tick(e);
+    feed(e, (struct enroll_event){.kind = ENROLL_CERTIFIED, .now_ms = due});
+    feed(e, (struct enroll_event){.kind = ENROLL_STORED,
+                                  .now_ms = due,
+                                  .wall_ms = wall_ms,
+                                  .not_after_ms = (int64_t)10 * DAY_MS});
+    return due;
+}
+
+TEST("certificates that are past their renewal when they come are not asked for in a loop")
+{
+    struct enroll e;
+    enroll_init(&e, 11);
+    feed(&e, (struct enroll_event){.kind = ENROLL_STARTED,
+                                   .wall_ms = (int64_t)500 * DAY_MS,
+                                   .has_certificate = true,
+                                   .not_after_ms = (int64_t)10 * DAY_MS});
+    unsigned renewals = 0;
+    while (enroll_due_ms(&e) <= DAY_MS) {
+        (void)renewed_ms(&e, (int64_t)500 * DAY_MS);
+        renewals++;
+    }
+    CHECK(renewals > 5 && renewals < 20);
+    feed(&e, (struct enroll_event){.kind = ENROLL_TICK,
+                                   .now_ms = enroll_due_ms(&e),
+                                   .wall_ms = (int64_t)500 * DAY_MS});
+    feed(&e, (struct enroll_event){.kind = ENROLL_KEY_STORED});
+    tick(&e);
+    feed(&e, (struct enroll_event){.kind = ENROLL_CERTIFIED});
+    feed(&e, (struct enroll_event){.kind = ENROLL_STORED, .not_after_ms = (int64_t)10 * DAY_MS});
+    CHECK(e.hurry_ms == 0); /* clocks agree again */
+}
+
+TEST("a certificate of the future is renewed by a device whose clock is set, and kept by one without")
+{
+    for (int has_clock = 0; has_clock < 2; has_clock++) {
+        struct enroll e;
+        enroll_init(&e, 13);
+        feed(&e, (struct enroll_event){.kind = ENROLL_STARTED,
+                                       .has_certificate = true,
+                                       .has_clock = has_clock,
+                                       .wall_ms = (int64_t)100 * DAY_MS,
+                                       .not_before_ms = (int64_t)600 * DAY_MS,
+                                       .not_after_ms = (int64_t)691 * DAY_MS});
+        feed(&e, (struct enroll_event){.kind = ENROLL_TICK,
+                                       .has_clock = has_clock,
+                                       .now_ms = enroll_due_ms(&e),
+                                       .wall_ms = (int64_t)100 * DAY_MS});
+        CHECK(has_clock ? ordered(ENROLL_MAKE_KEY) : fx.count == 0);
+    }
+}
+
+TEST("a clock that was wrong when the certificate came does not put its renewal off")
+{
+    struct enroll e;
+    enroll_init(&e, 12);
+    feed(&e, (struct enroll_event){.kind = ENROLL_STARTED, /* in 1970 */
+                                   .has_certificate = true,
+                                   .not_before_ms = (int64_t)20000 * DAY_MS,
+                                   .not_after_ms = (int64_t)20091 * DAY_MS});
+    uint64_t due = enroll_due_ms(&e);
+    CHECK(due <= ENROLL_LOOK_MS);
+    feed(&e, (struct enroll_event){
+                 .kind = ENROLL_TICK, .now_ms = due, .wall_ms = (int64_t)20070 * DAY_MS});
+    CHECK(ordered(ENROLL_MAKE_KEY));
 }
 
 TEST("a device that was cut in the midst of a renewal uses what it has and asks with the key it "
