@@ -27,8 +27,8 @@ enum {
     ENROLL_BACKOFF_MAX_MS = 300000,
     ENROLL_REFUSED_MS = 60000, /* least wait after a refusal: somebody has to change something */
     ENROLL_RETRY_AFTER_MAX_S = 86400,
-    ENROLL_LOOK_MS = 60000,      /* between two looks at the wall clock */
-    ENROLL_HURRY_MS = 10000,     /* the wait before the second renewal in a row that is due at once */
+    ENROLL_LOOK_MS = 60000,  /* between two looks at the wall clock */
+    ENROLL_HURRY_MS = 10000, /* the wait before the second renewal in a row that is due at once */
     ENROLL_HURRY_MAX_MS = 21600000
 };
 
@@ -51,7 +51,7 @@ struct enroll_event {
     enum enroll_event_kind kind;
     uint64_t now_ms;
     int64_t wall_ms;
-    bool has_clock; /* the wall clock is set, rightly or wrongly */
+    bool has_clock;                      /* the wall clock is set, rightly or wrongly */
     bool has_certificate, has_next_key;  /* STARTED */
     int64_t not_before_ms, not_after_ms; /* STARTED with a certificate, STORED */
     uint32_t retry_after_s;              /* LATER */
@@ -81,7 +81,7 @@ struct enroll {
     uint32_t attempts;
     uint64_t due_ms;
     int64_t not_before_ms, renew_at_ms; /* ACTIVE: by the wall clock */
-    uint64_t hurry_ms;   /* least wait before the next renewal that is due at once */
+    uint64_t hurry_ms;                  /* least wait before the next renewal that is due at once */
     uint64_t asked, refused, unanswered; /* counts */
 };
 

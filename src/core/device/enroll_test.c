@@ -132,7 +132,8 @@ TEST("certificates that are past their renewal when they come are not asked for 
     CHECK(e.hurry_ms == 0); /* clocks agree again */
 }
 
-TEST("a certificate of the future is renewed by a device whose clock is set, and kept by one without")
+TEST("a certificate of the future is renewed by a device whose clock is set, and kept by one "
+     "without")
 {
     for (int has_clock = 0; has_clock < 2; has_clock++) {
         struct enroll e;
