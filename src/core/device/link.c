@@ -245,6 +245,7 @@ static void stop(struct link *l, struct link_effects *out)
     if (!l->is_hung_up && (is_up || l->state == LINK_OPENING)) {
         order(out, LINK_HANG_UP)->why = "we stop";
     }
+    l->ping_ms = 0;
     if (l->state != LINK_STOPPED) {
         enter(l, LINK_STOPPED);
     }

@@ -217,3 +217,164 @@ TEST("after a stop nothing is dialled any more")
     CHECK(fx.count == 0);
     CHECK(link_due_ms(&l) == UINT64_MAX);
 }
+
+TEST("a stop says goodbye exactly where there is somebody to say it to, in every state")
+{
+    static const struct {
+        enum link_state state;
+        uint32_t count;
+        enum link_effect_kind first;
+    } rows[] = {
+        {LINK_IDLE, 0, LINK_DIAL},
+        {LINK_OPENING, 1, LINK_HANG_UP},
+        {LINK_GREETING, 2, LINK_SEND_DISCONNECT},
+        {LINK_HELLO, 2, LINK_SEND_DISCONNECT},
+        {LINK_LIVE, 3, LINK_DOWN},
+        {LINK_WAITING, 0, LINK_DIAL},
+        {LINK_STOPPED, 0, LINK_DIAL},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct link l;
+        struct mqtt_packet connack = {.type = MQTT_CONNACK};
+        struct mqtt_packet ack = puback(LINK_HELLO_ID, MQTT_SUCCESS);
+        link_init(&l, 1, 0, 1);
+        if (rows[i].state > LINK_IDLE) {
+            feed(&l, LINK_START, 0);
+        }
+        if (rows[i].state > LINK_OPENING) {
+            feed(&l, LINK_OPENED, 0);
+        }
+        if (rows[i].state > LINK_GREETING) {
+            got(&l, &connack, 0);
+        }
+        if (rows[i].state > LINK_HELLO) {
+            got(&l, &ack, 0);
+        }
+        if (rows[i].state == LINK_WAITING) {
+            feed(&l, LINK_CLOSED, 0);
+        }
+        if (rows[i].state == LINK_STOPPED) {
+            feed(&l, LINK_STOP, 0);
+        }
+        CHECK(l.state == rows[i].state);
+        feed(&l, LINK_STOP, 1);
+        CHECK(ordered(rows[i].count, rows[i].first));
+        CHECK(l.state == LINK_STOPPED);
+        feed(&l, LINK_START, 2);
+        CHECK(fx.count == 0);
+    }
+}
+
+TEST("a stop while a ping is unanswered, or after hanging up, forgets both")
+{
+    struct link l;
+    struct mqtt_packet connack = {.type = MQTT_CONNACK};
+    link_init(&l, 1, 0, 1);
+    go_live(&l, 10, 0);
+    feed(&l, LINK_TICK, link_due_ms(&l)); /* at a time of 0 there is a ping as well */
+    CHECK(ordered(1, LINK_SEND_PING));
+    feed(&l, LINK_STOP, 1u << 20);
+    CHECK(fx.count == 3 && l.ping_ms == 0);
+    link_init(&l, 1, 0, 1);
+    go_live(&l, 10, 0);
+    got(&l, &connack, 0);
+    CHECK(fx.count == 2); /* hung up */
+    feed(&l, LINK_STOP, 1);
+    CHECK(ordered(1, LINK_DOWN));
+}
+
+TEST("a gateway that refuses, keeps a session, takes no QoS 1 or says goodbye is left")
+{
+    struct mqtt_packet rows[4] = {{.type = MQTT_CONNACK}, {.type = MQTT_CONNACK},
+                                  {.type = MQTT_CONNACK}, {.type = MQTT_CONNACK}};
+    static const uint32_t counts[] = {1, 2, 2, 1};
+    static const enum mqtt_reason reasons[] = {MQTT_SUCCESS, MQTT_PROTOCOL_ERROR,
+                                               MQTT_QOS_NOT_SUPPORTED, MQTT_SUCCESS};
+    rows[0].connack.reason = MQTT_NOT_AUTHORIZED;
+    rows[1].connack.session_present = true;
+    mqtt_set(&rows[2].connack.properties, MQTT_MAXIMUM_QOS);
+    rows[3].connack.reason = MQTT_SERVER_BUSY;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct link l;
+        link_init(&l, 1, 0, 1);
+        feed(&l, LINK_START, 0);
+        feed(&l, LINK_OPENED, 0);
+        got(&l, &rows[i], 0);
+        CHECK(ordered(counts[i], counts[i] == 1 ? LINK_HANG_UP : LINK_SEND_DISCONNECT));
+        CHECK(counts[i] == 1 || fx.list[0].reason == reasons[i]);
+        CHECK(l.last_reason == rows[i].connack.reason);
+        CHECK(link_due_ms(&l) == UINT64_MAX); /* it waits for LINK_CLOSED alone */
+    }
+    struct link l;
+    struct mqtt_packet bye = {.type = MQTT_DISCONNECT};
+    bye.disconnect.reason = MQTT_SERVER_SHUTTING_DOWN;
+    link_init(&l, 1, 0, 1);
+    go_live(&l, 10, 0);
+    got(&l, &bye, 5);
+    CHECK(ordered(1, LINK_HANG_UP) && l.last_reason == MQTT_SERVER_SHUTTING_DOWN);
+    link_init(&l, 1, 0, 1);
+    feed(&l, LINK_START, 0);
+    feed(&l, LINK_OPENED, 0);
+    got(&l, &bye, 5); /* 3.14: a server sends none before its CONNACK */
+    CHECK(ordered(2, LINK_SEND_DISCONNECT) && fx.list[0].reason == MQTT_PROTOCOL_ERROR);
+}
+
+TEST("the gateway's keep alive counts, and none means no pings")
+{
+    struct link l;
+    struct mqtt_packet connack = {.type = MQTT_CONNACK};
+    struct mqtt_packet ack = puback(LINK_HELLO_ID, MQTT_SUCCESS);
+    mqtt_set(&connack.connack.properties, MQTT_SERVER_KEEP_ALIVE);
+    mqtt_set(&connack.connack.properties, MQTT_MAXIMUM_QOS);
+    connack.connack.properties.maximum_qos = 1;
+    for (uint16_t keep_alive_s = 0; keep_alive_s <= 8; keep_alive_s += 8) {
+        connack.connack.properties.server_keep_alive_s = keep_alive_s;
+        link_init(&l, 1, 0, 1);
+        feed(&l, LINK_START, 0);
+        feed(&l, LINK_OPENED, 0);
+        got(&l, &connack, 0);
+        got(&l, &ack, 0);
+        CHECK_U64(link_due_ms(&l), keep_alive_s == 0 ? UINT64_MAX : 6000);
+    }
+}
+
+TEST("a new identity ends a connection once, a bare dial without a DISCONNECT, and nothing else")
+{
+    struct link l;
+    link_init(&l, 1, 0, 1);
+    feed(&l, LINK_RENEW, 0);
+    CHECK(fx.count == 0);
+    feed(&l, LINK_START, 0);
+    feed(&l, LINK_START, 0);
+    CHECK(fx.count == 0); /* started once */
+    feed(&l, LINK_RENEW, 0);
+    CHECK(ordered(1, LINK_HANG_UP));
+    feed(&l, LINK_RENEW, 0);
+    CHECK(fx.count == 0);
+    feed(&l, LINK_OPENED, 0);
+    CHECK(fx.count == 0 && l.state == LINK_OPENING); /* too late: it was given up */
+    link_init(&l, 1, 0, 1);
+    go_live(&l, 10, 0);
+    feed(&l, LINK_RENEW, 0);
+    CHECK(ordered(2, LINK_SEND_DISCONNECT));
+    feed(&l, LINK_TICK, 1u << 30);
+    CHECK(fx.count == 0);
+}
+
+TEST("a gateway that never answers a CONNECT or a hello is left")
+{
+    struct link l;
+    struct mqtt_packet connack = {.type = MQTT_CONNACK};
+    for (unsigned greeted = 0; greeted < 2; greeted++) {
+        link_init(&l, 1, 0, 1);
+        feed(&l, LINK_START, 0);
+        feed(&l, LINK_TICK, 1u << 30); /* a dial has its own end: LINK_CLOSED */
+        CHECK(fx.count == 0);
+        feed(&l, LINK_OPENED, 0);
+        if (greeted == 1) {
+            got(&l, &connack, 0);
+        }
+        feed(&l, LINK_TICK, link_due_ms(&l));
+        CHECK(ordered(1, LINK_HANG_UP));
+    }
+}
