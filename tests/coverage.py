@@ -6,7 +6,7 @@ gcov's counts. Writes build/coverage.txt: a line for each file, then each branch
 Fails where less than PERCENT of a folder's branches were taken (95 of src/core and of src/codec when none are named).
 
 Left out of the count, because no test can take them:
-  - the stop of INVARIANT and HOLDS, and lines of UNREACHABLE: they end the process, or say that we are wrong;
+  - statements of INVARIANT, HOLDS, promise_holds and UNREACHABLE: the branch not taken is that we are wrong;
   - of a switch without a default, the value that its enum does not have;
   - a line that says COVERAGE(reason): the reasons are listed in the report.
 """
@@ -22,8 +22,9 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parents[1]
 REPORT = TOP / "build" / "coverage.txt"
 WANTED = {"src/core": 95.0, "src/codec": 95.0}
-STOPS = re.compile(r"\b(INVARIANT|HOLDS|UNREACHABLE|static_assert)\(")
+STOPS = re.compile(r"\b(INVARIANT|HOLDS|promise_holds|UNREACHABLE|static_assert)\(")
 MARK = re.compile(r"COVERAGE\(([^)]*)\)")
+NOT_SHIPPED = ("src/core/ingest/craft.c",)  # makes records for tests
 LIMIT_S = 600
 
 
@@ -145,7 +146,7 @@ def main():
     failed = 0
     for folder, percent in wanted.items():
         all_branches = all_taken = 0
-        for path in sorted(p for p in counts if p.startswith(folder + "/") and not p.endswith("_test.c")):
+        for path in sorted(p for p in counts if p.startswith(folder + "/") and not p.endswith("_test.c") and p not in NOT_SHIPPED):
             branches, taken, missing, marks = judge(path, counts[path])
             all_branches, all_taken = all_branches + branches, all_taken + taken
             left += missing
