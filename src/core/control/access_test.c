@@ -121,3 +121,43 @@ TEST("a session is over when it was ended, unused for too long, or too old howev
     s = (struct access_session){.created_ms = 1000, .used_ms = 1000, .is_ended = true};
     CHECK(access_session_is_over(&s, 1001));
 }
+
+TEST("what no generator writes is no credential: too long, foreign letters, another prefix")
+{
+    char room[ACCESS_TEXT_MAX];
+    uint8_t longer[ACCESS_TEXT_MAX + 1];
+    struct digest one;
+    struct digest two;
+    memset(longer, '0', sizeof longer);
+    CHECK(!access_digest(ACCESS_LINK, slice_of(longer, sizeof longer), &one));
+    CHECK(!access_digest(ACCESS_TOKEN, slice_text("hfs_"), &one));
+    struct slice token = written(ACCESS_TOKEN, 0x5A, room);
+    for (size_t i = 0; i < 3; i++) {
+        room[10] = "\0{~"[i];
+        CHECK(!access_digest(ACCESS_TOKEN, token, &one));
+    }
+    /* Letters that are taken for digits when somebody types them. */
+    CHECK(access_digest(ACCESS_LINK, slice_text("1111-0000-0000-0000"), &one));
+    CHECK(access_digest(ACCESS_LINK, slice_text("iIlL-oooo-OOOO-0000"), &two));
+    CHECK(memcmp(&one, &two, sizeof one) == 0);
+}
+
+TEST("rights and verdicts have names, each its own, and a browser's own page may say so")
+{
+    static const enum access_right rights[] = {ACCESS_READ, ACCESS_OPERATE, ACCESS_ADMIN};
+    static const char *const right_names[] = {"read", "operate", "admin"};
+    static const enum access_verdict verdicts[] = {ACCESS_ALLOWED, ACCESS_NO_CREDENTIAL,
+                                                   ACCESS_UNKNOWN_CREDENTIAL, ACCESS_BAD_ORIGIN,
+                                                   ACCESS_NO_RIGHT};
+    static const char *const verdict_names[] = {"allowed", "no-credential", "unknown-credential",
+                                                "bad-origin", "no-right"};
+    for (size_t i = 0; i < COUNT_OF(rights); i++) {
+        CHECK(strcmp(access_right_name(rights[i]), right_names[i]) == 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(verdicts); i++) {
+        CHECK(strcmp(access_verdict_name(verdicts[i]), verdict_names[i]) == 0);
+    }
+    struct access_request r = browser();
+    r.fetch_site = slice_text("same-origin");
+    CHECK(access_decide(&r) == ACCESS_ALLOWED);
+}

@@ -113,3 +113,30 @@ TEST("every condition's name is read back, and no other word")
     enum condition untouched = CONDITION_FAILING;
     CHECK(!condition_from_text(slice_text("Healthy"), &untouched));
 }
+
+TEST("each cause has its words and the moment at which it ends")
+{
+    struct condition_facts f = good();
+    f.identity = IDENTITY_DECOMMISSIONED;
+    CHECK(condition_of(&f) == CONDITION_UNKNOWN);
+    CHECK(why_is(&f, "Its identity is decommissioned: nothing is expected of it."));
+    CHECK(condition_due_ms(&f) == INT64_MAX);
+    f.identity = IDENTITY_QUARANTINED;
+    CHECK(why_is(&f, "Its identity is quarantined."));
+    CHECK(condition_due_ms(&f) == INT64_MAX);
+    f = good();
+    f.seen_ms = 0;
+    CHECK(condition_due_ms(&f) == INT64_MAX);
+    f = good();
+    f.lost = 1;
+    f.lost_ms = NOW - CONDITION_LOST_MS + 7;
+    CHECK(why_is(&f, "1 message was declared lost, some within the last hour."));
+    CHECK(condition_due_ms(&f) == NOW + 7);
+    f = good();
+    f.dead_letter_ms = NOW - 5;
+    CHECK(why_is(&f, "A message of it was refused within the last hour."));
+    f = good();
+    f.has_clock_offset = true;
+    f.clock_offset_ms = 4000;
+    CHECK(why_is(&f, "Its clock is 4 s ahead."));
+}

@@ -195,3 +195,38 @@ TEST("an answer nobody waits for changes nothing")
     }
     CHECK_U64(invariant_breaches(), 0);
 }
+
+TEST("a certificate whose life is none, or past, is renewed at once")
+{
+    static const int64_t lives[][2] = {{5000, 5000}, {6000, 5000}, {0, 1000}};
+    for (size_t i = 0; i < COUNT_OF(lives); i++) {
+        struct enroll e;
+        enroll_init(&e, 1);
+        feed(&e, (struct enroll_event){.kind = ENROLL_STARTED,
+                                       .now_ms = 70,
+                                       .wall_ms = 9000,
+                                       .has_certificate = true,
+                                       .not_before_ms = lives[i][0],
+                                       .not_after_ms = lives[i][1]});
+        CHECK(ordered(ENROLL_USE));
+        CHECK_U64(enroll_due_ms(&e), 70);
+        tick(&e);
+        CHECK(ordered(ENROLL_MAKE_KEY) && fx.list[0].is_renewal);
+    }
+}
+
+TEST("a second start, a key or a tick that nobody waits for changes nothing")
+{
+    struct enroll e;
+    enroll_init(&e, 1);
+    feed(&e, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = UINT64_MAX});
+    CHECK(fx.count == 0);
+    feed(&e, (struct enroll_event){.kind = ENROLL_STARTED, .has_next_key = true, .now_ms = 5});
+    CHECK(fx.count == 0);
+    feed(&e, (struct enroll_event){.kind = ENROLL_STARTED, .now_ms = 5});
+    feed(&e, (struct enroll_event){.kind = ENROLL_KEY_STORED, .now_ms = 999});
+    CHECK(fx.count == 0);
+    CHECK_U64(enroll_due_ms(&e), 5);
+    tick(&e);
+    CHECK(ordered(ENROLL_ASK));
+}

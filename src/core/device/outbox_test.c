@@ -142,3 +142,35 @@ TEST("messages of any length survive the ring, whatever order they leave in")
     }
     CHECK(put_seq > 1000);
 }
+
+TEST("what is longer than a message may be is not taken, at any free room")
+{
+    static struct rig r;
+    static uint8_t much[OUTBOX_MESSAGE_MAX + 1];
+    init(&r);
+    CHECK(!outbox_put(&r.o, 1, 0, slice_text("s"), slice_of(much, sizeof much)));
+    CHECK(!outbox_put(&r.o, 1, 0, slice_of(much, OUTBOX_STREAM_MAX + 1), slice_text("x")));
+    CHECK(!outbox_put(&r.o, 1, 0, (struct slice){0}, (struct slice){0}));
+    CHECK(outbox_is_empty(&r.o));
+    CHECK(outbox_put(&r.o, 1, 0, slice_of(much, OUTBOX_STREAM_MAX), slice_of(much, OUTBOX_MESSAGE_MAX)));
+    outbox_check(&r.o);
+}
+
+TEST("packet ids begin again after 65,535 and step over one that is still under way")
+{
+    static struct rig r;
+    struct outbox_message first;
+    struct outbox_message next;
+    init(&r);
+    CHECK(put(&r, 1, "slow"));
+    REQUIRE(outbox_send(&r.o, &first));
+    CHECK_U64(first.packet_id, 1);
+    r.o.last_packet_id = UINT16_MAX - 1; /* as after that many messages */
+    CHECK(put(&r, 2, "last") && put(&r, 3, "again"));
+    REQUIRE(outbox_send(&r.o, &next));
+    CHECK_U64(next.packet_id, UINT16_MAX);
+    REQUIRE(outbox_send(&r.o, &next));
+    CHECK_U64(next.packet_id, 2);
+    CHECK(outbox_acked(&r.o, first.packet_id) && outbox_acked(&r.o, UINT16_MAX));
+    CHECK(outbox_acked(&r.o, 2) && outbox_is_empty(&r.o));
+}

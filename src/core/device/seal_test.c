@@ -127,3 +127,22 @@ TEST("the vectors' hello and trust list verify with the key in them")
         CHECK(key_verify_once(&key, &part, 1, cose.tag) == KEY_OK);
     }
 }
+
+TEST("a hello is not made of a certificate that is too long, a key that cannot sign, or no room")
+{
+    static uint8_t certificate[4096];
+    struct key_private *key;
+    struct mac_key mac;
+    struct device_id id = {{0}};
+    uint8_t out[SEAL_HELLO_MAX];
+    struct hello_claims claims = {
+        .boot = 1, .first = 1, .version = MESSAGE_VERSION, .agent = slice_text("a test")};
+    REQUIRE(key_make(KEY_ED25519, &key) == KEY_OK);
+    struct key_public other = key_public_of(key);
+    struct writer w = writer_over(out, sizeof out);
+    CHECK(seal_hello(&w, key, slice_of(certificate, sizeof certificate), slice_text("t"), &claims)
+          == KEY_MALFORMED);
+    CHECK(w.len == 0);
+    CHECK(seal_mac_key(key, &other, &id, 1, &mac) != KEY_OK); /* it signs and agrees on nothing */
+    key_free(key);
+}

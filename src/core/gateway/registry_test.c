@@ -111,3 +111,19 @@ TEST("the newest 256 refusals are kept in full, all are counted by reason")
         writer_slice(&w),
         slice_text("1970-01-01T00:00:00.299Z packet-too-large 0x95 [::1]:2 aa00")));
 }
+
+TEST("a refusal before MQTT has no code, one of somebody known has a fingerprint, words are cut")
+{
+    static struct gw_refusals r;
+    static char text[1024];
+    struct digest certificate = {{0xAB}};
+    char words[400];
+    memset(words, 'w', sizeof words - 1);
+    words[sizeof words - 1] = '\0';
+    gw_refusals_add(&r, 0, GW_GATE_IDENTITY, MQTT_SUCCESS, words, "10.0.0.1:1", &certificate);
+    struct writer w = writer_over(text, sizeof text - 1);
+    gw_refusal_write(&w, gw_refusals_newest(&r, 0));
+    text[w.len] = '\0';
+    CHECK(strncmp(text, "1970-01-01T00:00:00.000Z identity - 10.0.0.1:1 ab00", 50) == 0);
+    CHECK(strstr(text, "www\n") != NULL && w.len < sizeof words);
+}
