@@ -84,3 +84,29 @@ TEST("what is longer than its limit is not encoded")
     record.topic = slice_of(large, BUS_RECORD_TOPIC_MAX + 1);
     CHECK(bus_record_encode(&record, &w) == BUS_RECORD_TOO_LONG);
 }
+
+TEST("a record with a topic or payload beyond its most is neither written nor read")
+{
+    static uint8_t bytes[BUS_RECORD_PAYLOAD_MAX + BUS_RECORD_TOPIC_MAX + 256];
+    static uint8_t body[BUS_RECORD_PAYLOAD_MAX + 1];
+    struct bus_record got;
+    for (unsigned which = 0; which < 2; which++) {
+        struct bus_record record = {.kind = BUS_PUBLISHED};
+        record.topic = slice_of(body, which == 0 ? BUS_RECORD_TOPIC_MAX + 1 : 1);
+        record.payload = slice_of(body, which == 1 ? BUS_RECORD_PAYLOAD_MAX + 1 : 1);
+        struct writer w = writer_over(bytes, sizeof bytes);
+        CHECK(bus_record_encode(&record, &w) == BUS_RECORD_TOO_LONG);
+        w = writer_over(bytes, sizeof bytes);
+        write_u8(&w, 1);
+        write_u8(&w, BUS_PUBLISHED);
+        write_u8(&w, 0);
+        write_bytes(&w, record.device.bytes, sizeof record.device.bytes);
+        write_u64(&w, 0);
+        write_prefixed_u16(&w, record.topic);
+        write_prefixed_u32(&w, record.payload);
+        CHECK(bus_record_decode(writer_slice(&w), &got) == BUS_RECORD_TOO_LONG);
+    }
+    struct bus_record record = {.kind = BUS_PUBLISHED, .topic = slice_text("t")};
+    struct writer w = writer_over(bytes, 8);
+    CHECK(bus_record_encode(&record, &w) == BUS_RECORD_TOO_LONG);
+}

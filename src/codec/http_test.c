@@ -349,3 +349,54 @@ TEST("no name or value that is written can begin a line of its own")
     http_head_end_write(&w);
     CHECK(slice_is_text(writer_slice(&w), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
 }
+
+TEST("every byte survives percent-encoding, and nothing stands in the clear but what may")
+{
+    uint8_t all[256];
+    uint8_t encoded[3 * sizeof all];
+    uint8_t decoded[sizeof all];
+    for (size_t i = 0; i < sizeof all; i++) {
+        all[i] = (uint8_t)i;
+    }
+    struct writer w = writer_over(encoded, sizeof encoded);
+    http_percent_encode(&w, slice_of(all, sizeof all));
+    size_t plain = 0;
+    for (size_t i = 0; i < w.len; i += encoded[i] == '%' ? 3 : 1) {
+        plain += encoded[i] != '%';
+    }
+    CHECK_U64(plain, 26 + 26 + 10 + 4);
+    /* What is decoded has to be UTF-8, so that the bytes above 0x7F are refused as they are. */
+    struct writer d = writer_over(decoded, sizeof decoded);
+    CHECK(!http_percent_decode(writer_slice(&w), false, &d));
+    w = writer_over(encoded, sizeof encoded);
+    d = writer_over(decoded, sizeof decoded);
+    http_percent_encode(&w, slice_of(all + 1, 127));
+    CHECK(http_percent_decode(writer_slice(&w), false, &d));
+    CHECK(slice_equal(writer_slice(&d), slice_of(all + 1, 127)));
+    static const char *const bad[] = {"%", "%4", "%4g", "%g4", "%-1"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        d = writer_over(decoded, sizeof decoded);
+        CHECK(!http_percent_decode(slice_text(bad[i]), false, &d));
+    }
+}
+
+TEST("a head is not written with a byte that would end a line, or a target with a blank or none")
+{
+    static const char *const fields[] = {"a\r\nX: y", "a\nb", "\x7f", "\x01"};
+    static const char *const targets[] = {"", "/a b", "/a\r\n"};
+    uint8_t room[256];
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        struct writer w = writer_over(room, sizeof room);
+        http_field_write(&w, "Name", slice_text(fields[i]));
+        CHECK(!writer_ok(&w));
+    }
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        struct writer w = writer_over(room, sizeof room);
+        http_request_line_write(&w, "GET", slice_text(targets[i]));
+        CHECK(!writer_ok(&w));
+    }
+    struct writer w = writer_over(room, sizeof room);
+    http_field_write(&w, "Name", slice_text("a\tb"));
+    http_status_line_write(&w, 599); /* a number without a phrase */
+    CHECK(writer_ok(&w));
+}

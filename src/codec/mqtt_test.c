@@ -499,3 +499,29 @@ TEST("the short way to write a PUBACK gives the bytes of the long way")
         }
     }
 }
+
+TEST("a reason code has its name, its number from the wire, and a return code of MQTT 3.1.1")
+{
+    static const struct {
+        enum mqtt_reason reason;
+        uint8_t code;
+    } rows[] = {
+        {MQTT_SUCCESS, 0},
+        {MQTT_UNSUPPORTED_VERSION, 1},
+        {MQTT_CLIENT_ID_NOT_VALID, 2},
+        {MQTT_SERVER_BUSY, 3},
+        {MQTT_BAD_USER_NAME_OR_PASSWORD, 4},
+        {MQTT_NOT_AUTHORIZED, 5},
+        {MQTT_BANNED, 5},
+        {MQTT_BAD_AUTHENTICATION_METHOD, 5},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        enum mqtt_reason got = MQTT_UNSPECIFIED_ERROR;
+        CHECK_U64(mqtt_return_code(rows[i].reason), rows[i].code);
+        CHECK(mqtt_reason_from_wire((uint8_t)rows[i].reason, &got) && got == rows[i].reason);
+        CHECK(strcmp(mqtt_reason_name(rows[i].reason), "unknown reason code") != 0);
+    }
+    enum mqtt_reason untouched = MQTT_BANNED;
+    CHECK(!mqtt_reason_from_wire(0x7F, &untouched) && untouched == MQTT_BANNED);
+    CHECK(strcmp(mqtt_reason_name((enum mqtt_reason)0x7F), "unknown reason code") == 0);
+}

@@ -340,3 +340,35 @@ TEST("certs-only CMS is sorted for OpenSSL to read, and OpenSSL's is read by us"
                          COUNT_OF(certs), &count, NULL)
           == CMS_MALFORMED);
 }
+
+TEST("a certificate is not written with a serial that RFC 5280 forbids, a life that ends before it begins, or no room")
+{
+    static const uint8_t serial[X509_SERIAL_MAX + 1] = {0x7F, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    static const uint8_t zero[16] = {0};
+    static const uint8_t negative[16] = {0x80};
+    static const uint8_t point[65] = {4};
+    uint8_t room[1024];
+    struct x509_spec good = {.serial = slice_of(serial, 16),
+                             .sign_with = X509_P256,
+                             .issuer = slice_of("\x30\x00", 2),
+                             .subject = slice_of("\x30\x00", 2),
+                             .not_after_ms = 1000,
+                             .key_kind = X509_P256,
+                             .public_key = slice_of(point, sizeof point)};
+    struct writer w = writer_over(room, sizeof room);
+    CHECK(x509_tbs_write(&w, &good) == X509_OK); /* without names, which nothing asks for here */
+    static const struct slice bad[] = {
+        {serial, 15}, {serial, X509_SERIAL_MAX + 1}, {zero, 16}, {negative, 16}, {NULL, 0}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct x509_spec spec = good;
+        spec.serial = bad[i];
+        w = writer_over(room, sizeof room);
+        CHECK(x509_tbs_write(&w, &spec) == X509_MALFORMED && w.len == 0);
+    }
+    struct x509_spec spec = good;
+    spec.not_before_ms = 1001;
+    w = writer_over(room, sizeof room);
+    CHECK(x509_tbs_write(&w, &spec) == X509_MALFORMED);
+    w = writer_over(room, 40);
+    CHECK(x509_tbs_write(&w, &good) == X509_TOO_LONG);
+}

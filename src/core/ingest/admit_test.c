@@ -714,3 +714,89 @@ TEST("random histories of many devices in little memory apply each number once, 
     CHECK(promise_violations(PROMISE_ONCE_APPLIED) == 0);
     end();
 }
+
+/* A sealed message of the device with this number and payload. */
+static enum admit_outcome seal_and_feed(struct craft_device *d, uint64_t seq, struct slice payload)
+{
+    uint8_t topic_bytes[MESSAGE_TOPIC_MAX];
+    uint8_t message_bytes[2048];
+    struct writer topic = writer_over(topic_bytes, sizeof topic_bytes);
+    struct writer message = writer_over(message_bytes, sizeof message_bytes);
+    craft_topic(&d->id, TOPIC_TELEMETRY, "env", &topic);
+    craft_mac0(d, seq, writer_slice(&topic), payload, &message);
+    craft_record(&b.site, &d->id, writer_slice(&topic), writer_slice(&message), &b.record);
+    return feed(gw_1);
+}
+
+TEST("numbers at the ends of their range are refused, and points without a time tell no clock")
+{
+    static const uint8_t timeless[] = {0x81, 0xa2, 0x00, 0x61, 't', 0x02, 0x01};
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    (void)link_up(d, 1);
+    (void)greet(d);
+    CHECK(refused(seal_and_feed(d, UINT64_MAX, slice_of(timeless, sizeof timeless)),
+                  ADMIT_MALFORMED));
+    CHECK(seal_and_feed(d, 1, slice_of(timeless, sizeof timeless)) == ADMIT_APPLIED);
+    CHECK_U64(b.fx.points_count, 1);
+    CHECK(!b.memory[0].has_clock_offset);
+    end();
+}
+
+TEST("a gateway's clock at either end of time is held there, and makes no time good")
+{
+    static const struct {
+        int64_t now_ms, offset_ms;
+    } rows[] = {{INT64_MIN, INT64_MAX}, {INT64_MAX, 1700000000000 - INT64_MAX}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        REQUIRE(begin(DEVICES));
+        struct craft_device *d = &b.devices[0];
+        struct craft_value value = {"t", 1700000000000, 1};
+        (void)link_up(d, 1);
+        (void)greet(d);
+        b.site.now_ms = rows[i].now_ms;
+        craft_telemetry(&b.site, d, 1, "env", &value, 1, &b.record);
+        CHECK(feed(gw_1) == ADMIT_APPLIED);
+        CHECK(b.memory[0].clock_offset_ms == rows[i].offset_ms);
+        CHECK(b.fx.points[0].point.quality == TIME_UNKNOWN);
+        end();
+    }
+}
+
+TEST("a payload of words alone is applied and stores nothing")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    (void)link_up(d, 1);
+    craft_json(&b.site, d, "line", "{\"door\": \"open\"}", &b.record);
+    CHECK(feed(gw_1) == ADMIT_APPLIED && !ordered(ADMIT_STORE));
+    CHECK_U64(b.fx.texts, 1);
+    end();
+}
+
+TEST("once the ingest key of a hello is retired, what it would verify is refused as such")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_device *d = &b.devices[0];
+    struct craft_value value = {"t", 1700000000000, 1};
+    (void)link_up(d, 1);
+    (void)greet(d);
+    memset(b.core.config.keys[0].id, 0xEE, sizeof b.core.config.keys[0].id); /* another key now */
+    memset(b.memory[0].mac_boots, 0, sizeof b.memory[0].mac_boots);
+    craft_telemetry(&b.site, d, 1, "env", &value, 1, &b.record);
+    CHECK(refused(feed(gw_1), ADMIT_UNKNOWN_KEY));
+    CHECK_U64(b.memory[0].received.next, 1);
+    end();
+}
+
+TEST("what was given up and cannot be read, or is of a device that is not in memory, does no harm")
+{
+    REQUIRE(begin(DEVICES));
+    struct craft_value value = {"t", 5, 1};
+    write_text(&b.record, "no record");
+    CHECK(refused(step(ADMIT_WAIT_EXPIRED, gw_1), ADMIT_MALFORMED));
+    writer_reset(&b.record);
+    craft_telemetry(&b.site, &b.devices[1], 2, "env", &value, 1, &b.record);
+    CHECK(step(ADMIT_WAIT_EXPIRED, gw_1) == ADMIT_AGAIN && ordered(ADMIT_LOAD));
+    end();
+}
