@@ -506,14 +506,9 @@ TEST("a reason code has its name, its number from the wire, and a return code of
         enum mqtt_reason reason;
         uint8_t code;
     } rows[] = {
-        {MQTT_SUCCESS, 0},
-        {MQTT_UNSUPPORTED_VERSION, 1},
-        {MQTT_CLIENT_ID_NOT_VALID, 2},
-        {MQTT_SERVER_BUSY, 3},
-        {MQTT_BAD_USER_NAME_OR_PASSWORD, 4},
-        {MQTT_NOT_AUTHORIZED, 5},
-        {MQTT_BANNED, 5},
-        {MQTT_BAD_AUTHENTICATION_METHOD, 5},
+        {MQTT_SUCCESS, 0},     {MQTT_UNSUPPORTED_VERSION, 1},       {MQTT_CLIENT_ID_NOT_VALID, 2},
+        {MQTT_SERVER_BUSY, 3}, {MQTT_BAD_USER_NAME_OR_PASSWORD, 4}, {MQTT_NOT_AUTHORIZED, 5},
+        {MQTT_BANNED, 5},      {MQTT_BAD_AUTHENTICATION_METHOD, 5},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         enum mqtt_reason got = MQTT_UNSPECIFIED_ERROR;

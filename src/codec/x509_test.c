@@ -341,7 +341,8 @@ TEST("certs-only CMS is sorted for OpenSSL to read, and OpenSSL's is read by us"
           == CMS_MALFORMED);
 }
 
-TEST("a certificate is not written with a serial that RFC 5280 forbids, a life that ends before it begins, or no room")
+TEST("a certificate is not written with a serial that RFC 5280 forbids, a life that ends before it "
+     "begins, or no room")
 {
     static const uint8_t serial[X509_SERIAL_MAX + 1] = {0x7F, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     static const uint8_t zero[16] = {0};

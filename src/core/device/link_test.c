@@ -285,8 +285,10 @@ TEST("a stop while a ping is unanswered, or after hanging up, forgets both")
 
 TEST("a gateway that refuses, keeps a session, takes no QoS 1 or says goodbye is left")
 {
-    struct mqtt_packet rows[4] = {{.type = MQTT_CONNACK}, {.type = MQTT_CONNACK},
-                                  {.type = MQTT_CONNACK}, {.type = MQTT_CONNACK}};
+    struct mqtt_packet rows[4] = {{.type = MQTT_CONNACK},
+                                  {.type = MQTT_CONNACK},
+                                  {.type = MQTT_CONNACK},
+                                  {.type = MQTT_CONNACK}};
     static const uint32_t counts[] = {1, 2, 2, 1};
     static const enum mqtt_reason reasons[] = {MQTT_SUCCESS, MQTT_PROTOCOL_ERROR,
                                                MQTT_QOS_NOT_SUPPORTED, MQTT_SUCCESS};

@@ -152,7 +152,8 @@ TEST("what is longer than a message may be is not taken, at any free room")
     CHECK(!outbox_put(&r.o, 1, 0, slice_of(much, OUTBOX_STREAM_MAX + 1), slice_text("x")));
     CHECK(!outbox_put(&r.o, 1, 0, (struct slice){0}, (struct slice){0}));
     CHECK(outbox_is_empty(&r.o));
-    CHECK(outbox_put(&r.o, 1, 0, slice_of(much, OUTBOX_STREAM_MAX), slice_of(much, OUTBOX_MESSAGE_MAX)));
+    CHECK(outbox_put(&r.o, 1, 0, slice_of(much, OUTBOX_STREAM_MAX),
+                     slice_of(much, OUTBOX_MESSAGE_MAX)));
     outbox_check(&r.o);
 }
 
