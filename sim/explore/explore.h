@@ -155,6 +155,7 @@ void explore_step(const struct explore_world *world,
                   const struct explore_event *event,
                   struct explore_breach *breach);
 
-extern const struct explore_world explore_received, explore_spool, explore_enrol, explore_sequence;
+extern const struct explore_world explore_admit, explore_received, explore_spool, explore_enrol,
+    explore_sequence;
 
 #endif

@@ -17,8 +17,8 @@
 #include <string.h>
 #include <time.h>
 
-static const struct explore_world *const worlds[] = {&explore_received, &explore_spool,
-                                                     &explore_enrol, &explore_sequence};
+static const struct explore_world *const worlds[] = {
+    &explore_admit, &explore_received, &explore_spool, &explore_enrol, &explore_sequence};
 
 struct options {
     const char *world, *config, *trace, *replay, *blind;
