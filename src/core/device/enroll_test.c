@@ -210,7 +210,7 @@ TEST("a certificate whose life is none, or past, is renewed at once")
                                        .not_after_ms = lives[i][1]});
         CHECK(ordered(ENROLL_USE));
         CHECK_U64(enroll_due_ms(&e), 70);
-        tick(&e);
+        feed(&e, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = 70, .wall_ms = 9000});
         CHECK(ordered(ENROLL_MAKE_KEY) && fx.list[0].is_renewal);
     }
 }
