@@ -311,7 +311,9 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 static uint64_t due_ms(const struct device *d)
 {
     uint64_t due = sooner(enroll_due_ms(&d->enroll), link_due_ms(&d->link));
-    due = sooner(due, d->trust_due_ms);
+    if (d->job == DEVICE_NO_JOB) { /* a job that is under way tells when it has ended */
+        due = sooner(due, d->trust_due_ms);
+    }
     due = sooner(due, d->link.state == LINK_LIVE ? generation_due_ms(&d->generation) : UINT64_MAX);
     if (!d->source_ended && d->has_trust) {
         uint64_t source = d->has_sample ? d->full_until_ms : source_due_ms(d->source);
