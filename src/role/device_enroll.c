@@ -63,13 +63,20 @@ static bool begin_job(struct device *d, enum device_job job, const struct device
 
 /* ---- EST ---- */
 
+/*
+ * A certificate renews itself. Where it is turned away (it ran out, and our clock did not say so;
+ * or the site has forgotten it) the device is still what its hardware says, and enrols anew by
+ * that; where that fails, the next attempt is by the certificate again.
+ */
 void device_ask(struct device *d)
 {
+    const struct device_identity *as = d->is_turned_away ? NULL : device_identity_for_services(d);
+    d->is_turned_away = false;
     if (d->job == DEVICE_FETCHES_TRUST) { /* it is asked for again later */
         device_end_job(d);
         d->trust_due_ms = port_now_ms(d->port) + TRUST_AGAIN_MS;
     }
-    if (!begin_job(d, DEVICE_ENROLS, device_identity_for_services(d))) {
+    if (!begin_job(d, DEVICE_ENROLS, as)) {
         device_feed_enroll(d, &(struct enroll_event){.kind = ENROLL_UNANSWERED});
     }
 }
@@ -204,6 +211,11 @@ static void enroll_answered(struct device *d)
     } else {
         int len = answer.body.len < 160 ? (int)answer.body.len : 160;
         device_say(d, "enrolment is refused: %d %.*s", status, len, (const char *)answer.body.at);
+        d->is_turned_away = d->asks_as_renewal;
+        /* The next key had its one certificate, whose answer was lost, and that ran out since. */
+        if (slice_has_prefix(answer.body, slice_text("HF-3218")) && !device_make_next_key(d)) {
+            device_fail(d, "next.key", "cannot be made and stored");
+        }
     }
     device_end_job(d);
     device_feed_enroll(d, &ev);
@@ -255,6 +267,7 @@ static void failed(struct device *d)
     bool enrols = d->job == DEVICE_ENROLS;
     device_say(d, "%s: %s", d->devices_address, failure.text);
     if (enrols) {
+        d->is_turned_away = d->asks_as_renewal && failure.why == HTTP_CLIENT_TLS;
         device_end_job(d);
         device_feed_enroll(d, &(struct enroll_event){.kind = ENROLL_UNANSWERED});
     } else {

@@ -88,6 +88,7 @@ struct device {
     /* one conversation with the device services at a time */
     enum device_job job;
     bool asks_as_renewal; /* with an operational certificate, not the IDevID */
+    bool is_turned_away;  /* the last renewal was, by TLS or by control: next time by the IDevID */
     struct http_client *http;
     struct port_tls *http_tls;
 
