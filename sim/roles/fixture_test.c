@@ -219,7 +219,11 @@ void fixture_check(struct fixture *f, bool exact)
             CHECK_U64(received_report_missing(&row.received, GAP_MISSING), 0);
         }
         CHECK(row.points <= f->kept[i]);
-        CHECK(row.points + counts.boot >= counts.acked); /* AckedIsKept; a boot's record counts */
+        if (plant_starts(f->plant, plant_device(f->plant, i)) == 1) {
+            /* AckedIsKept. Who was restarted sends, and is acknowledged, some messages again; the
+             * record of a boot counts as one. */
+            CHECK(row.points + counts.boot >= counts.acked);
+        }
         CHECK_U64(row.messages, row.points);
         CHECK(received_report_is_sound(&row.received) || row.points == 0);
         check_values(f, reader.store, i, row.points);

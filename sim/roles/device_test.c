@@ -1,0 +1,223 @@
+/*
+ * The device in the simulated world: links that are gone for hours, power that goes within any
+ * operation of its disk, calls that fail, gateways that die, a clock that is not there,
+ * certificates that are renewed in time or ran out while nobody could be reached.
+ */
+#include "sim/roles/fixture.h"
+#include "test/test.h"
+
+#include <string.h>
+
+#define HOUR_MS UINT64_C(3600000)
+#define DAY_MS  (24 * HOUR_MS)
+
+enum { DEVICES = 2, ROUNDS = 20, BACK_MS = 300, PATIENCE_MS = 900000 };
+
+static struct fixture world;
+
+static const struct plant_spec spec = {.seed = 41, .gateways = 2, .devices = DEVICES};
+
+static struct plant_spec with(uint64_t seed, uint32_t journal_percent)
+{
+    struct plant_spec own = spec;
+    own.seed = seed;
+    own.journal_percent = journal_percent;
+    return own;
+}
+
+static void feed_rounds(unsigned rounds, uint64_t pause_ms)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        fixture_feed(&world);
+        sim_run_for(world.world, pause_ms);
+    }
+}
+
+static void cut_links(bool to_core, bool from_core)
+{
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        const char *device = plant_name(world.plant, plant_device(world.plant, i));
+        if (to_core) {
+            sim_cut_link(world.world, device, "core");
+        }
+        if (from_core) {
+            sim_cut_link(world.world, "core", device);
+        }
+    }
+}
+
+static void heal_links(void)
+{
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        const char *device = plant_name(world.plant, plant_device(world.plant, i));
+        sim_heal_link(world.world, device, "core");
+        sim_heal_link(world.world, "core", device);
+    }
+}
+
+TEST("what a device kept while its link was cut, either way or both, arrives once when it is back")
+{
+    for (unsigned i = 0; i < 6; i++) {
+        struct plant_spec own = with(10 + i, i % 2 == 0 ? 100 : 0);
+        REQUIRE(fixture_stand(&world, &own));
+        feed_rounds(3, 200);
+        cut_links(i / 2 != 1, i / 2 != 0);
+        feed_rounds(60, 10000);
+        CHECK(i % 2 == 0 ? world.kept[0] == 63 : world.kept[0] >= 30);
+        heal_links();
+        CHECK(fixture_drain(&world, PATIENCE_MS));
+        fixture_check(&world, true);
+        fixture_end(&world);
+    }
+}
+
+TEST("an outbox on disk keeps what is durable through a kill without a link")
+{
+    struct plant_spec own = with(20, 100);
+    REQUIRE(fixture_stand(&world, &own));
+    cut_links(true, true);
+    feed_rounds(50, 1000);
+    plant_kill(world.plant, plant_device(world.plant, 0), BACK_MS);
+    plant_power_cut(world.plant, "dev-0001", BACK_MS);
+    sim_run_for(world.world, 5000);
+    feed_rounds(10, 1000);
+    heal_links();
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    CHECK_U64(world.kept[0], 60);
+    fixture_check(&world, true);
+    fixture_end(&world);
+}
+
+static void cut_device(struct fixture *f)
+{
+    plant_power_cut(f->plant, "dev-0000", BACK_MS);
+}
+
+static void kill_device(struct fixture *f)
+{
+    plant_kill(f->plant, plant_device(f->plant, 0), BACK_MS);
+}
+
+/* What was acknowledged is stored, nothing twice, no number used for two messages. */
+static void device_trials(uint32_t journal_percent, void (*strike)(struct fixture *f))
+{
+    unsigned struck = 0;
+    for (uint64_t nth = 1; nth <= 40; nth++) {
+        struct plant_spec own = with(100 + nth, journal_percent);
+        REQUIRE(fixture_stand(&world, &own));
+        fixture_strike_at(&world, "dev-0000", nth, strike);
+        feed_rounds(ROUNDS, 100);
+        struck += world.fault.struck;
+        CHECK(fixture_drain(&world, PATIENCE_MS));
+        fixture_check(&world, false);
+        CHECK(fixture_points(&world, 1) == world.kept[1]);
+        fixture_end(&world);
+    }
+    CHECK(struck > 10 || journal_percent == 0);
+}
+
+TEST("the power of a device may go within any operation of its outbox on disk")
+{
+    device_trials(100, cut_device);
+}
+
+TEST("a device may be killed within any operation of its outbox on disk")
+{
+    device_trials(100, kill_device);
+}
+
+TEST("a failed call of a device's disk, once or for ever, ends it and never a promise")
+{
+    static const enum sim_call calls[] = {SIM_OPEN, SIM_READ, SIM_WRITE, SIM_SYNC, SIM_NAMES};
+    for (size_t i = 0; i < COUNT_OF(calls) * 8; i++) {
+        struct plant_spec own = with(200 + i, 100);
+        REQUIRE(fixture_stand(&world, &own));
+        sim_fail(world.world, "dev-0000", calls[i % COUNT_OF(calls)], 1 + i / COUNT_OF(calls),
+                 i % 3 == 0 ? PORT_NO_SPACE : PORT_FAILED, i % 2 == 0);
+        feed_rounds(ROUNDS, 100);
+        plant_power_cut(world.plant, "dev-0000", BACK_MS); /* takes the fault away */
+        CHECK(fixture_drain(&world, PATIENCE_MS));
+        fixture_check(&world, false);
+        fixture_end(&world);
+    }
+}
+
+TEST("gateways that die in turn lose nothing that was kept")
+{
+    struct plant_spec own = with(50, 50);
+    REQUIRE(fixture_stand(&world, &own));
+    for (unsigned i = 0; i < 12; i++) {
+        feed_rounds(4, 500);
+        plant_kill(world.plant, plant_gateway(world.plant, i % 2), 3000);
+    }
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    fixture_check(&world, true);
+    fixture_end(&world);
+}
+
+/* ---- time ---- */
+
+static void check_newest(uint32_t least, uint32_t most)
+{
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        bool is_its_own = false;
+        uint32_t count = fixture_certificates(&world, i, &is_its_own);
+        CHECK(count >= least && count <= most);
+        CHECK(is_its_own);
+    }
+}
+
+TEST("certificates are renewed from half of their life on, and telemetry goes on")
+{
+    struct plant_spec own = with(60, 50);
+    own.gateways = 1;
+    own.certificate_life_ms = 3 * HOUR_MS; /* and an hour before its issue */
+    REQUIRE(fixture_stand(&world, &own));
+    for (unsigned i = 0; i < 16; i++) {
+        feed_rounds(1, HOUR_MS / 2);
+        CHECK(fixture_wait_live(&world, 60000));
+    }
+    check_newest(6, 9);
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    fixture_check(&world, true);
+    fixture_end(&world);
+}
+
+TEST("a device whose certificate ran out in days without a core enrols again by itself")
+{
+    struct plant_spec own = with(61, 100);
+    own.certificate_life_ms = 12 * HOUR_MS;
+    REQUIRE(fixture_stand(&world, &own));
+    feed_rounds(2, 1000);
+    plant_power_cut(world.plant, "core", UINT64_MAX);
+    for (unsigned day = 0; day < 3; day++) {
+        feed_rounds(1, DAY_MS);
+    }
+    for (uint32_t i = 0; i < plant_device(world.plant, 0); i++) {
+        CHECK(plant_start(world.plant, i) == 0);
+    }
+    CHECK(fixture_wait_live(&world, HOUR_MS));
+    check_newest(2, 4);
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    fixture_check(&world, true);
+    fixture_end(&world);
+}
+
+TEST("a device that has no clock enrols, publishes and goes on after a restart")
+{
+    struct plant_spec own = with(62, 50);
+    REQUIRE(fixture_begin(&world, &own));
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        sim_set_clock(world.world, plant_name(world.plant, plant_device(world.plant, i)),
+                      -INT64_C(1795435200000), TIME_UNKNOWN); /* 1970 */
+    }
+    CHECK(fixture_wait_live(&world, PATIENCE_MS));
+    feed_rounds(5, 1000);
+    plant_power_cut(world.plant, "dev-0000", BACK_MS);
+    plant_terminate(world.plant, plant_device(world.plant, 1), BACK_MS);
+    CHECK(fixture_wait_live(&world, PATIENCE_MS));
+    feed_rounds(5, 1000);
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    fixture_check(&world, false);
+    fixture_end(&world);
+}
