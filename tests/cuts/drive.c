@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CALLS_MAX = 3000, LONGER = 8, CUTS_AFTER_FAILURE = 2 };
+enum { CALLS_MAX = 3000, LONGER = 8, BRIEF_SUBSETS = 4, CUTS_AFTER_FAILURE = 2 };
 
 static double seconds(void)
 {
@@ -76,6 +76,7 @@ bool drive_cuts(const struct durable *thing, enum effort effort)
                             .seeded = effort == LONG    ? thing->seeded * LONGER
                                       : effort == SHORT ? thing->seeded
                                                         : 0,
+                            .whole = effort == BRIEF ? BRIEF_SUBSETS : 0,
                             .cuts_recovery =
                                 effort == LONG || (effort == SHORT && !thing->recovery_is_whole),
                             .one_in = share(thing->one_in, effort),
@@ -106,6 +107,7 @@ static const char *const call_names[SIM_CALL_COUNT] = {[SIM_OPEN] = "open",
 
 struct failing {
     const struct durable *thing;
+    enum effort effort;
     enum sim_call call;
     enum port_result result;
     bool forever;
@@ -168,7 +170,8 @@ static bool fail_nth(struct failing *f, uint64_t n, bool *has_struck)
 static bool fail_each(struct failing *f, uint64_t *calls)
 {
     bool has_struck = true;
-    for (uint64_t n = 1; has_struck && n < CALLS_MAX; n++) {
+    uint64_t step = f->effort != LONG && f->thing->calls_step > 0 ? f->thing->calls_step : 1;
+    for (uint64_t n = 1; has_struck && n < CALLS_MAX; n += step) {
         if (!fail_nth(f, n, &has_struck)) {
             printf("failures %s: what was promised is %s where %s %llu fails%s\n", f->thing->name,
                    f->verdict == TOLD ? "refused" : "wrong", call_names[f->call],
@@ -183,7 +186,7 @@ static bool fail_each(struct failing *f, uint64_t *calls)
 bool drive_failures(const struct durable *thing, enum effort effort)
 {
     static const enum port_result results[] = {PORT_FAILED, PORT_NO_SPACE};
-    struct failing f = {.thing = thing};
+    struct failing f = {.thing = thing, .effort = effort};
     uint64_t calls = 0;
     double began = seconds();
     bool ok = true;
@@ -201,7 +204,6 @@ bool drive_failures(const struct durable *thing, enum effort effort)
             }
         }
     }
-    (void)effort;
     printf("failures %s: %llu calls failed, %llu recoveries, %.1f s%s\n", thing->name,
            (unsigned long long)calls, (unsigned long long)f.recoveries, seconds() - began,
            ok ? "" : ", a promise broken");

@@ -37,6 +37,7 @@ struct durable {
     unsigned seeded; /* random subsets per operation in the short run; more in the long one */
     unsigned one_in,
         one_in_of_recovery; /* of the short run: io/sim/cuts.h. The long one does more */
+    unsigned calls_step;    /* the short run fails every so many-th call; 0: each */
     bool sets_faults;       /* of its own: no others are set beside them */
     bool recovery_is_whole; /* the recovery is too long to be cut again in the short run */
 };

@@ -33,7 +33,7 @@ struct spool {
 };
 
 static const struct bus_limits limits = {
-    .segment_bytes = 4096, .budget_bytes = 32768, .record_max = 2048, .batch_max = 3000};
+    .segment_bytes = 1600, .budget_bytes = 32768, .record_max = 1200, .batch_max = 1500};
 
 static void begin(void *context)
 {
@@ -81,15 +81,6 @@ static void close_spool(struct spool *s)
     port_close_all(s->port);
 }
 
-static bool publish(struct spool *s, struct writer *record)
-{
-    bus_position position;
-    INVARIANT(writer_ok(record));
-    bool ok = bus_publish(s->bus, writer_slice(record), &position) == BUS_OK;
-    writer_reset(record);
-    return ok;
-}
-
 static bool commit(struct spool *s)
 {
     while (bus_durable(s->bus) < bus_staged(s->bus)) {
@@ -102,6 +93,18 @@ static bool commit(struct spool *s)
         }
     }
     return true;
+}
+
+static bool publish(struct spool *s, struct writer *record)
+{
+    bus_position position;
+    INVARIANT(writer_ok(record));
+    enum bus_result result = bus_publish(s->bus, writer_slice(record), &position);
+    if (result == BUS_FULL && commit(s)) { /* more than a batch */
+        result = bus_publish(s->bus, writer_slice(record), &position);
+    }
+    writer_reset(record);
+    return result == BUS_OK;
 }
 
 static bool tell(struct spool *s, struct ingesting *in, uint64_t seq)
@@ -197,11 +200,11 @@ static void scenario(void *context, struct sim_world *world)
     bool ok = open_spool(&s, world) && in->is_set_up;
     for (uint64_t round = 1; ok && round <= 3; round++) {
         struct taking t;
-        ok = fill(&s, in, in->staged + 5 * round) && take(&t, world);
-        if (!ok) {
+        if (!fill(&s, in, in->staged + 5 * round)) {
             break;
         }
-        if (round == 2) {
+        ok = take(&t, world);
+        if (ok && round == 2) {
             ok = fill(&s, in, in->staged + 3);
             ingest_drain(t.in);
             ok = ok && !t.in->is_over;
@@ -267,7 +270,8 @@ static enum verdict recover(void *context, struct sim_world *world)
     struct taking t;
     struct spool s;
     /* The gateway first: a record of the torn end would be nobody's. */
-    enum verdict verdict = open_spool(&s, world) ? KEPT : TOLD;
+    enum verdict verdict =
+        open_spool(&s, world) && bus_retain_from(s.bus, bus_acked(s.bus)) == BUS_OK ? KEPT : TOLD;
     close_spool(&s);
     if (verdict == KEPT) {
         verdict = take(&t, world) ? holds(&t, &in) : TOLD;
@@ -293,4 +297,5 @@ const struct durable durable_ingest = {
     .seeded = 2,
     .one_in = 200,
     .one_in_of_recovery = 200,
+    .calls_step = 4,
 };

@@ -212,7 +212,8 @@ static enum verdict recover(void *context, struct sim_world *world)
 static uint64_t promised(void *context)
 {
     const struct keyring *k = context;
-    return (uint64_t)k->asked * 100 + (uint64_t)k->stored;
+    return (uint64_t)k->asked * 1000 + (uint64_t)k->stored * 100 + (uint64_t)k->taking * 10
+           + (uint64_t)k->used;
 }
 
 const struct durable durable_keys = {

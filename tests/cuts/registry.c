@@ -263,4 +263,5 @@ const struct durable durable_registry = {
     .seeded = 2,
     .one_in = 200,
     .one_in_of_recovery = 200,
+    .calls_step = 2,
 };

@@ -195,7 +195,9 @@ static void on_operation(void *context, struct sim_disk *disk)
     size_t count = sim_disk_unsynced(disk);
     INVARIANT(count <= WRITES_MAX);
     run->report->operations += watch->depth == 0 ? 1 : 0;
-    if (count <= CUTS_SUBSETS_WHOLE) {
+    size_t whole = run->cuts->whole != 0 ? run->cuts->whole : CUTS_SUBSETS_WHOLE;
+    INVARIANT(whole <= CUTS_SUBSETS_WHOLE);
+    if (count <= whole) {
         for (uint64_t bits = 0; bits < UINT64_C(1) << count; bits++) {
             cut_subset(run, disk, fates, count, bits, watch->depth);
         }

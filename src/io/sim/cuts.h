@@ -34,6 +34,7 @@ struct cuts {
     uint64_t (*promised)(void *context);
 
     uint64_t seed;
+    unsigned whole;     /* all subsets of so many writes; 0: CUTS_SUBSETS_WHOLE */
     unsigned seeded;    /* random subsets and tears per operation; 0: none */
     bool cuts_recovery; /* cut the recovery, too */
 
