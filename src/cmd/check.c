@@ -1,6 +1,8 @@
 /* `holdfast check`: what would stop the service from starting, without starting it. */
 #include "cmd/roles.h"
 #include "cmd/show.h"
+#include "io/port.h"
+#include "role/pki_renew.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +36,12 @@ static void verdict(struct checking *c, bool ok, const char *what, const char *f
     } else {
         (void)printf("%s  %-10s %s\n", show_shape(ok ? "done" : "failed"), what, finding);
     }
+}
+
+static void ignore(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
 }
 
 static void check_storage(struct checking *c, const struct config *config)
@@ -97,6 +105,34 @@ static void check_keys(struct checking *c, const struct config *config)
     }
 }
 
+/* How long the server certificates hold; the keeper renews them in the last third of their life. */
+static void check_servers(struct checking *c, const struct config *config)
+{
+    struct port_why why = {{0}};
+    struct port *port = port_open(ignore, NULL);
+    char text[400];
+    for (size_t i = 0; i < PKI_SERVERS && port != NULL; i++) {
+        struct pki_renewal found;
+        const char *stem = pki_server_stems[i];
+        if (pki_renew_server(port, config->data, stem, NULL, &found, &why) != PKI_OK) {
+            verdict(c, false, "servers", why.text);
+            continue;
+        }
+        int64_t left_d = (found.not_after_ms - port_wall_ms(port, NULL)) / 86400000;
+        (void)snprintf(
+            text, sizeof text,
+            found.not_after_ms <= port_wall_ms(port, NULL)
+                ? "pki/%s.pem has expired: start the keeper with keeper/services.key there"
+            : found.is_due ? "pki/%s.pem ends in %lld d; the keeper renews it when it runs"
+                           : "pki/%s.pem holds for %lld d",
+            stem, (long long)left_d);
+        verdict(c, found.not_after_ms > port_wall_ms(port, NULL), "servers", text);
+    }
+    if (port != NULL) {
+        port_close_all(port);
+    }
+}
+
 static void check_clock(struct checking *c)
 {
     struct timespec now;
@@ -152,6 +188,7 @@ int cmd_check(struct cli *cli)
     verdict(&c, true, "config", config.file);
     check_storage(&c, &config);
     check_keys(&c, &config);
+    check_servers(&c, &config);
     check_clock(&c);
     check_traces(&c, &config);
     return c.wrong == 0 ? CLI_DONE : CLI_FAILED;

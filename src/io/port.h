@@ -180,6 +180,9 @@ enum port_result port_listen(struct port *port,
                              void *user,
                              struct port_listener **out,
                              struct port_why *why);
+/* Connections accepted from now on use `tls`; those there are keep what they have. */
+void port_listener_set_tls(struct port_listener *listener, struct port_tls *tls);
+
 uint16_t port_listener_port(const struct port_listener *listener);
 void port_listener_close(struct port_listener *listener); /* its connections live on */
 

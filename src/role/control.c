@@ -66,6 +66,8 @@ static void note_uses(struct control *c)
     port_wake_at(c->uses, more ? port_now_ms(c->port) + USES_PAUSE_MS : UINT64_MAX);
 }
 
+static void refresh_tls(struct control *c);
+
 static void tick(struct control *c)
 {
     if (c->store == NULL) {
@@ -82,6 +84,10 @@ static void tick(struct control *c)
         streams_tick(c);
     }
     login_sweep(c);
+    refresh_tls(c);
+    if (c->devices != NULL) {
+        control_devices_refresh(c->devices);
+    }
     port_wake_at(c->tick, port_now_ms(c->port) + CONTROL_TICK_MS);
     note_uses(c);
 }
@@ -144,33 +150,61 @@ static bool open_registry(struct control *c)
     return fleet_open(c) || say("the registry cannot be read", path);
 }
 
-static bool open_tls(struct control *c)
+/* The console's certificate and key as they are now; NULL where that is what was last tried. */
+static bool load_tls(struct control *c, struct port_tls **out, struct port_why *why)
 {
     static uint8_t certificate[PEM_MAX];
     static uint8_t key[PEM_MAX];
     char path[CONTROL_PATH_MAX];
-    struct port_why why = {{0}};
     size_t certificate_len = 0;
     size_t key_len = 0;
+    *out = NULL;
     control_path(c, path, "pki/devices.pem");
-    enum port_result read =
+    enum port_result result =
         port_file_read_all(c->port, path, certificate, sizeof certificate, &certificate_len);
-    if (read == PORT_OK) {
+    if (result == PORT_OK) {
         control_path(c, path, "pki/devices.key");
-        read = port_file_read_all(c->port, path, key, sizeof key, &key_len);
+        result = port_file_read_all(c->port, path, key, sizeof key, &key_len);
     }
-    if (read != PORT_OK) {
-        return say("the console's certificate or key cannot be read", path);
+    if (result != PORT_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%.200s cannot be read", path);
     }
-    struct port_tls_config config = {
-        .certificate_pem = slice_of(certificate, certificate_len),
-        .key_pem = slice_of(key, key_len),
-        .is_server = true,
-        .alpn = "http/1.1",
-    };
-    enum port_result made = port_tls_make(c->port, &config, &c->tls, &why);
+    const struct slice parts[] = {slice_of(certificate, certificate_len), slice_of(key, key_len)};
+    if (tls_files_are_new(&c->tls_files, parts, COUNT_OF(parts)) && result == PORT_OK) {
+        struct port_tls_config config = {
+            .certificate_pem = parts[0],
+            .key_pem = parts[1],
+            .is_server = true,
+            .alpn = "http/1.1",
+        };
+        result = port_tls_make(c->port, &config, out, why);
+    }
     wipe(key, sizeof key);
-    return made == PORT_OK || say("the console's certificate cannot be used", why.text);
+    return result == PORT_OK;
+}
+
+static bool open_tls(struct control *c)
+{
+    struct port_why why = {{0}};
+    return load_tls(c, &c->tls, &why) || say("the console's certificate cannot be used", why.text);
+}
+
+/* A renewed certificate is for connections to come. One that cannot be used was said by the device
+ * services, which serve with the same. */
+static void refresh_tls(struct control *c)
+{
+    struct port_why why = {{0}};
+    struct port_tls *tls = NULL;
+    uint64_t now_ms = port_now_ms(c->port);
+    if (c->tls == NULL || now_ms < c->tls_files.due_ms) {
+        return;
+    }
+    c->tls_files.due_ms = now_ms + TLS_FILES_LOOK_MS;
+    if (load_tls(c, &tls, &why) && tls != NULL) {
+        http_server_set_tls(c->console, tls);
+        port_tls_free(c->tls);
+        c->tls = tls;
+    }
 }
 
 /* ux: what the browser may do with what it gets from us. */

@@ -271,6 +271,26 @@ struct gathering {
     struct writer pem;
 };
 
+static bool holds_certificates(struct slice pem)
+{
+    uint8_t der[PEM_MAX];
+    struct writer w = writer_over(der, sizeof der);
+    struct slice label;
+    struct slice bytes;
+    struct x509 certificate;
+    size_t count = 0;
+    enum pem_result result;
+    while ((result = pem_next(&pem, &label, &w, &bytes)) == PEM_OK) {
+        if (!slice_is_text(label, "CERTIFICATE")
+            || x509_parse(bytes, &certificate, NULL) != X509_OK) {
+            return false;
+        }
+        count++;
+        writer_reset(&w);
+    }
+    return count > 0 && result == PEM_END;
+}
+
 static void gather(void *context, const char *name)
 {
     struct gathering *g = context;
@@ -286,6 +306,11 @@ static void gather(void *context, const char *name)
         || read_pki(g->services, file, g->pem.at + g->pem.len, writer_room(&g->pem), &got, &why)
                != PORT_OK) {
         g->pem.overflow = true;
+        return;
+    }
+    struct slice text = slice_of(g->pem.at + g->pem.len, got);
+    if (!holds_certificates(text)) {
+        g->pem.overflow = true; /* none of them is taken, rather than those before it alone */
         return;
     }
     g->pem.len += got;
@@ -305,11 +330,12 @@ static bool gather_manufacturers(struct gathering *g, struct port_why *why)
                          path);
         return false;
     }
-    g->services->has_manufacturers = g->pem.len > 0;
     return true;
 }
 
-static bool open_tls(struct control_devices *s, struct port_why *why)
+/* Certificate, key, issuer and manufacturers as they are now; NULL where that is what was last
+ * tried. */
+static bool load_tls(struct control_devices *s, struct port_tls **out, struct port_why *why)
 {
     uint8_t certificate[PEM_MAX];
     uint8_t key[PEM_MAX / 4];
@@ -320,26 +346,57 @@ static bool open_tls(struct control_devices *s, struct port_why *why)
     uint8_t *manufacturers = malloc(MANUFACTURERS_MAX);
     INVARIANT(manufacturers != NULL);
     struct gathering g = {.services = s, .pem = writer_over(manufacturers, MANUFACTURERS_MAX)};
-    bool is_open =
+    *out = NULL;
+    bool is_good =
         read_pki(s, "devices.pem", certificate, sizeof certificate, &certificate_len, why)
             == PORT_OK
         && read_pki(s, "devices.key", key, sizeof key, &key_len, why) == PORT_OK
         && read_pki(s, "issuer.pem", issuer, sizeof issuer, &issuer_len, why) == PORT_OK
         && gather_manufacturers(&g, why);
-    if (is_open) {
+    const struct slice parts[] = {slice_of(certificate, certificate_len), slice_of(key, key_len),
+                                  slice_of(issuer, issuer_len), writer_slice(&g.pem)};
+    if (tls_files_are_new(&s->tls_files, parts, COUNT_OF(parts)) && is_good) {
         struct port_tls_config config = {
-            .certificate_pem = slice_of(certificate, certificate_len),
-            .key_pem = slice_of(key, key_len),
-            .anchors = {[ANCHORS_DEVICES] = {.pem = slice_of(issuer, issuer_len)},
-                        [ANCHORS_MANUFACTURERS] = {.pem = writer_slice(&g.pem), .no_time = true}},
-            .anchors_count = s->has_manufacturers ? 2 : 1,
+            .certificate_pem = parts[0],
+            .key_pem = parts[1],
+            .anchors = {[ANCHORS_DEVICES] = {.pem = parts[2]},
+                        [ANCHORS_MANUFACTURERS] = {.pem = parts[3], .no_time = true}},
+            .anchors_count = g.pem.len > 0 ? 2 : 1,
             .is_server = true,
         };
-        is_open = port_tls_make(s->port, &config, &s->tls, why) == PORT_OK;
+        is_good = port_tls_make(s->port, &config, out, why) == PORT_OK;
     }
+    s->has_manufacturers = *out != NULL ? g.pem.len > 0 : s->has_manufacturers;
     wipe(key, sizeof key);
     free(manufacturers);
-    return is_open;
+    return is_good;
+}
+
+void control_devices_refresh(struct control_devices *s)
+{
+    struct port_why why = {0};
+    struct port_tls *tls = NULL;
+    uint64_t now_ms = port_now_ms(s->port);
+    if (now_ms < s->tls_files.due_ms) {
+        return;
+    }
+    s->tls_files.due_ms = now_ms + s->options.look_ms;
+    struct digest before = s->tls_files.seen;
+    if (!load_tls(s, &tls, &why)) {
+        if (memcmp(&before, &s->tls_files.seen, sizeof before) != 0) {
+            s->tls_files.refused++;
+            (void)fprintf(stderr,
+                          "control keeps the manufacturers and the certificate it has: %s\n",
+                          why.text);
+        }
+        return;
+    }
+    if (tls != NULL) {
+        http_server_set_tls(s->server, tls);
+        port_tls_free(s->tls);
+        s->tls = tls;
+        s->tls_files.taken++;
+    }
 }
 
 static bool open_server(struct control_devices *s, struct port_why *why)
@@ -374,11 +431,12 @@ bool control_devices_open(struct port *port,
     INVARIANT(options->broken != NULL);
     s->port = port;
     s->options = *options;
+    s->options.look_ms = options->look_ms != 0 ? options->look_ms : TLS_FILES_LOOK_MS;
     if (!read_certificate(s, "root.pem", &s->root, why)
         || !read_certificate(s, "issuer.pem", &s->issuer, why)
         || !read_certificate(s, "trust.pem", &s->trust, why)
         || !read_certificate(s, "ingest.pem", &s->ingest, why) || !write_cacerts(s)
-        || !open_tls(s, why) || !open_keeper(s, why) || !open_server(s, why)) {
+        || !load_tls(s, &s->tls, why) || !open_keeper(s, why) || !open_server(s, why)) {
         control_devices_close(s);
         return false;
     }
@@ -432,6 +490,12 @@ void control_devices_metrics(const struct control_devices *s, struct writer *w)
     metrics_value(w, name, "outcome=\"malformed\"", c->malformed);
     metrics_value(w, name, "outcome=\"unavailable\"", c->unavailable);
     metrics_value(w, name, "outcome=\"bundle\"", c->bundles);
+    metrics_name(
+        w, "holdfast_control_tls_reloads_total", "counter",
+        "Times that certificate, issuer or manufacturers were others: used, or of no use.");
+    metrics_value(w, "holdfast_control_tls_reloads_total", "outcome=\"used\"", s->tls_files.taken);
+    metrics_value(w, "holdfast_control_tls_reloads_total", "outcome=\"refused\"",
+                  s->tls_files.refused);
     metrics_name(w, "holdfast_enrolment_refusals_total", "counter",
                  "Requests for certificates refused, by reason");
     for (int i = ENROL_NO_CERTIFICATE; i < (int)ENROL_REFUSAL_COUNT; i++) {

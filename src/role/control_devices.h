@@ -40,6 +40,7 @@ struct control_devices_options {
         void *context,
         const struct device_id *device); /* after a device or certificate was made; may be NULL */
     void *context;
+    uint32_t look_ms; /* how often files are looked at; 0: TLS_FILES_LOOK_MS */
 };
 
 MUST_USE bool control_devices_open(struct port *port,
@@ -50,6 +51,10 @@ void control_devices_close(struct control_devices *services);
 
 /* True where the event was of this service, which then has handled it. */
 bool control_devices_event(struct control_devices *services, const struct port_event *ev);
+
+/* Now and again: takes a renewed certificate and other manufacturers' certificates (DATA/pki) for
+ * connections to come. What cannot be used is said and changes nothing. */
+void control_devices_refresh(struct control_devices *services);
 
 uint16_t control_devices_port(const struct control_devices *services);
 

@@ -9,6 +9,7 @@
 #include "role/http.h"
 #include "role/keeper_client.h"
 #include "role/metrics.h"
+#include "role/tls_files.h"
 #include "role/trace.h"
 #include "trust/trust_list.h"
 
@@ -54,6 +55,7 @@ struct control_devices {
     struct control_devices_options options;
     struct port *port;
     struct port_tls *tls;
+    struct tls_files tls_files;
     struct http_server *server;
     struct keeper_client *keeper;
     struct devices_certificate root, issuer, trust, ingest;

@@ -24,6 +24,7 @@
 #include "role/errors.h"
 #include "role/http.h"
 #include "role/metrics.h"
+#include "role/tls_files.h"
 #include "role/trace.h"
 
 #define CONTROL_VERSION HOLDFAST_VERSION
@@ -195,6 +196,7 @@ struct control {
     struct control_devices *devices;
     struct http_server *console, *metrics;
     struct port_tls *tls;
+    struct tls_files tls_files;
     struct port_wake *tick, *uses;
     struct port_watch *watch;
     bool store_changed;

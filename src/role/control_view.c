@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SERVER_NOTICE_S = 60 * 86400 };
+
 const char *const view_member_names[MEMBER_COUNT] = {
     "total",   "states",    "identities", "connected", "ingest",
     "cohorts", "attention", "gateways",   "refusals",  "history"};
@@ -247,6 +249,42 @@ static void write_gateway_notices(struct json_writer *j, const struct control *c
     }
 }
 
+/* The keeper renews them in the last third of their life: near the end means that it could not. */
+static void write_server_notices(struct json_writer *j, struct control *c)
+{
+    const struct report *r = reports_find(c, slice_text("keeper"));
+    struct slice text = r != NULL ? slice_of(r->text, r->len) : (struct slice){0};
+    double now_s = (double)control_now(c) / 1000;
+    struct metrics_line line;
+    while ((line = metrics_line_next(&text)).kind != METRICS_END) {
+        struct slice server;
+        if (line.kind != METRICS_SAMPLE
+            || !slice_is_text(line.name, "holdfast_server_certificate_not_after_seconds")
+            || !metrics_label_find(line.labels, "server", &server) || line.value <= 0
+            || line.value - now_s > SERVER_NOTICE_S) {
+            continue;
+        }
+        char what[160];
+        struct writer w = writer_over(what, sizeof what);
+        write_text(&w, "The server certificate pki/");
+        write_slice(&w, server);
+        write_text(&w, line.value > now_s ? ".pem ends in " : ".pem has expired");
+        if (line.value > now_s) {
+            write_decimal(&w, (uint64_t)((line.value - now_s) / 86400));
+            write_text(&w, " d");
+        }
+        write_notice(j,
+                     &(struct notice){
+                         .severity = line.value > now_s ? "degraded" : "failing",
+                         .what = writer_slice(&w),
+                         .why = "The keeper renews it in the last third of its life and could not: "
+                                "see its log.",
+                         .next = "holdfast check says what is wrong",
+                         .href = slice_text("/"),
+                     });
+    }
+}
+
 static double violations_of(const struct control *c)
 {
     double sum = (double)invariant_breaches();
@@ -274,7 +312,7 @@ static double traces_of(const struct control *c)
     return sum;
 }
 
-static void write_attention(struct json_writer *j, const struct control *c)
+static void write_attention(struct json_writer *j, struct control *c)
 {
     json_array(j);
     if (violations_of(c) > 0) {
@@ -296,6 +334,7 @@ static void write_attention(struct json_writer *j, const struct control *c)
                             .href = slice_text("/"),
                         });
     }
+    write_server_notices(j, c);
     write_gateway_notices(j, c);
     write_device_notices(j, &c->fleet);
     json_array_end(j);

@@ -34,6 +34,8 @@ static void on_refused(struct gateway *g, const struct port_event *ev)
                     peer.address, NULL);
 }
 
+static void refresh_tls(struct gateway *g);
+
 static void on_tick(struct gateway *g)
 {
     uint64_t now_ms = port_now_ms(g->port);
@@ -46,6 +48,7 @@ static void on_tick(struct gateway *g)
     if (now_ms >= g->report_due_ms && g->exit_code == 0) {
         g->report_due_ms = now_ms + GATEWAY_REPORT_MS;
         gateway_retain(g);
+        refresh_tls(g);
         gateway_report(g);
     }
     (void)gateway_announce(g);
@@ -217,35 +220,77 @@ static void make_places(struct gateway *g)
     };
 }
 
-static int read_pem(struct gateway *g, const char *path, uint8_t *to, struct slice *out)
+/* Certificate, key and issuer as they are now; NULL where that is what was last tried. */
+static enum port_result load_tls(struct gateway *g, struct port_tls **out, struct port_why *why)
 {
-    size_t len = 0;
-    if (port_file_read_all(g->port, path, to, PEM_MAX, &len) != PORT_OK) {
-        return bad_config(g->config, path, "cannot be read");
+    const char *const paths[] = {g->config->certificate_path, g->config->key_path,
+                                 g->config->issuer_path};
+    uint8_t *pem = alloc(COUNT_OF(paths), PEM_MAX);
+    struct slice parts[COUNT_OF(paths)] = {{0}};
+    enum port_result result = PORT_OK;
+    *out = NULL;
+    for (size_t i = 0; i < COUNT_OF(paths) && result == PORT_OK; i++) {
+        size_t len = 0;
+        result = port_file_read_all(g->port, paths[i], pem + i * PEM_MAX, PEM_MAX, &len);
+        parts[i] = slice_of(pem + i * PEM_MAX, len);
+        if (result != PORT_OK) {
+            (void)snprintf(why->text, sizeof why->text, "%.200s cannot be read", paths[i]);
+        }
     }
-    *out = slice_of(to, len);
-    return 0;
+    if (tls_files_are_new(&g->tls_files, parts, COUNT_OF(parts)) && result == PORT_OK) {
+        struct port_tls_config config = {.certificate_pem = parts[0],
+                                         .key_pem = parts[1],
+                                         .anchors = {{.pem = parts[2]}},
+                                         .anchors_count = 1,
+                                         .is_server = true,
+                                         .require_peer = true};
+        result = port_tls_make(g->port, &config, out, why);
+    }
+    wipe(pem, COUNT_OF(paths) * (size_t)PEM_MAX);
+    free(pem);
+    return result;
 }
 
 static int open_tls(struct gateway *g)
 {
-    uint8_t *pem = alloc(3, PEM_MAX);
-    struct port_tls_config config = {.anchors_count = 1, .is_server = true, .require_peer = true};
     struct port_why why = {0};
-    int failed = read_pem(g, g->config->certificate_path, pem, &config.certificate_pem);
-    if (failed == 0) {
-        failed = read_pem(g, g->config->key_path, pem + PEM_MAX, &config.key_pem);
+    if (load_tls(g, &g->tls, &why) != PORT_OK) {
+        return bad_config(g->config, "certificate, key and issuer", why.text);
     }
-    if (failed == 0) {
-        failed =
-            read_pem(g, g->config->issuer_path, pem + (size_t)2 * PEM_MAX, &config.anchors[0].pem);
+    return 0;
+}
+
+/* A renewed certificate, or another list of issuers, is for connections to come; those there are
+ * stay. */
+static void refresh_tls(struct gateway *g)
+{
+    struct port_why why = {0};
+    struct port_tls *tls = NULL;
+    uint64_t now_ms = port_now_ms(g->port);
+    if (now_ms < g->tls_files.due_ms) {
+        return;
     }
-    if (failed == 0 && port_tls_make(g->port, &config, &g->tls, &why) != PORT_OK) {
-        failed = bad_config(g->config, "certificate, key and issuer", why.text);
+    g->tls_files.due_ms = now_ms + TLS_FILES_LOOK_MS;
+    struct digest before = g->tls_files.seen;
+    if (load_tls(g, &tls, &why) != PORT_OK) {
+        if (memcmp(&before, &g->tls_files.seen, sizeof before) != 0) {
+            g->tls_files.refused++;
+            (void)fprintf(stderr, "gateway %s keeps the certificate and issuers it has: %s\n",
+                          g->config->name, why.text);
+        }
+        return;
     }
-    wipe(pem, (size_t)3 * PEM_MAX);
-    free(pem);
-    return failed;
+    if (tls == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < g->config->listen_count; i++) {
+        if (g->listeners[i] != NULL) {
+            port_listener_set_tls(g->listeners[i], tls);
+        }
+    }
+    port_tls_free(g->tls);
+    g->tls = tls;
+    g->tls_files.taken++;
 }
 
 static int open_spool(struct gateway *g)

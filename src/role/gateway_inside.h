@@ -10,6 +10,7 @@
 #include "io/port.h"
 #include "role/gateway.h"
 #include "role/metrics.h"
+#include "role/tls_files.h"
 #include "role/trace.h"
 
 enum {
@@ -56,6 +57,7 @@ struct gateway {
     struct port *port;
     struct trace *trace; /* NULL: nothing is traced */
     struct port_tls *tls;
+    struct tls_files tls_files;
     struct port_listener *listeners[GATEWAY_LISTEN_MAX];
     struct port_wake *wake, *flush_wake;
     struct bus_writer *bus;

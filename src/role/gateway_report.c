@@ -77,6 +77,15 @@ static void write_spool(struct gateway *g, struct writer *w)
     metrics_value(w, "holdfast_gateway_links_dropped_total", NULL, g->counts.records_dropped);
 }
 
+static void write_tls(const struct gateway *g, struct writer *w)
+{
+    metrics_name(w, "holdfast_gateway_tls_reloads_total", "counter",
+                 "Times that certificate, key or issuers were others: used, or of no use.");
+    metrics_value(w, "holdfast_gateway_tls_reloads_total", "outcome=\"used\"", g->tls_files.taken);
+    metrics_value(w, "holdfast_gateway_tls_reloads_total", "outcome=\"refused\"",
+                  g->tls_files.refused);
+}
+
 static void write_refused(const struct gw_refusals *r,
                           struct writer *w,
                           enum gw_gate gate,
@@ -110,6 +119,7 @@ void gateway_report(struct gateway *g)
         write_clock(g, &w);
         write_flow(g, &w);
         write_spool(g, &w);
+        write_tls(g, &w);
         write_refusals(&g->refusals, &w);
         metrics_invariants(&w);
         trace_settle(g->trace);

@@ -629,6 +629,11 @@ enum port_result http_server_open(struct port *port,
     return PORT_OK;
 }
 
+void http_server_set_tls(struct http_server *s, struct port_tls *tls)
+{
+    port_listener_set_tls(s->listener, tls);
+}
+
 void http_server_close(struct http_server *s)
 {
     if (s == NULL) {

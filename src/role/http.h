@@ -78,6 +78,10 @@ void http_server_close(struct http_server *server); /* before port_close_all */
 uint16_t http_server_port(const struct http_server *server);
 struct http_server_counts http_server_counts(const struct http_server *server);
 
+/* Connections accepted from now on use `tls`, which is held; those there are keep what they have.
+ */
+void http_server_set_tls(struct http_server *server, struct port_tls *tls);
+
 /* True where the event was for this server, which then has handled it. */
 bool http_server_event(struct http_server *server, const struct port_event *ev);
 

@@ -7,6 +7,7 @@
 #include "io/read_all.h"
 #include "role/metrics.h"
 #include "role/pki_files.h"
+#include "role/pki_renew.h"
 #include "role/trace.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ enum {
     EXIT_KEYS = 9,
     CONNECTIONS_MAX = 16,
     METRICS_MS = 1000,
+    SERVERS_MS = 3600000, /* how often the server certificates are looked at */
     METRICS_MAX = 16384,
     KEY_MAX = 1024,
     PEM_MAX = 8192
@@ -36,6 +38,8 @@ struct keeper {
     struct trace *trace; /* NULL: nothing is traced */
     struct counts counts;
     struct metrics_histogram duration;
+    struct pki_renewal servers[PKI_SERVERS];
+    uint64_t servers_renewed, servers_due_ms;
     int exit_code;
 };
 
@@ -179,6 +183,58 @@ static void on_accepted(struct keeper *k, const struct port_event *ev)
     }
 }
 
+/* ---- the certificates of this machine's servers ---- */
+
+/* The services key is read when it is needed and forgotten again; where it was moved away, nothing
+ * can be renewed, and that is said. */
+static void renew_server(struct keeper *k, size_t i)
+{
+    struct pki_entity services;
+    struct port_why why = {0};
+    const char *stem = pki_server_stems[i];
+    enum pki_result result =
+        pki_renew_server(k->port, k->config->data, stem, NULL, &k->servers[i], &why);
+    if (result == PKI_OK && k->servers[i].is_due) {
+        char key[PKI_PATH_MAX];
+        (void)snprintf(key, sizeof key, "%s/keeper", k->config->data);
+        if (!pki_has_file(k->port, key, "services.key") || !take(k, "services", &services)) {
+            k->exit_code = 0; /* no reason to stop signing for devices */
+            result = pki_refuse(PKI_BAD, &why, "keeper/services.key cannot be used");
+        } else {
+            result =
+                pki_renew_server(k->port, k->config->data, stem, &services, &k->servers[i], &why);
+            pki_entity_forget(&services);
+        }
+        k->servers_renewed += k->servers[i].is_renewed;
+    }
+    if (result != PKI_OK) {
+        (void)fprintf(stderr, "keeper: the certificate of %s is not renewed: %s\n", stem, why.text);
+    }
+}
+
+static void renew_servers(struct keeper *k)
+{
+    uint64_t now_ms = port_now_ms(k->port);
+    for (size_t i = 0; i < PKI_SERVERS && now_ms >= k->servers_due_ms; i++) {
+        renew_server(k, i);
+    }
+    k->servers_due_ms = now_ms >= k->servers_due_ms ? now_ms + SERVERS_MS : k->servers_due_ms;
+}
+
+static void write_servers(const struct keeper *k, struct writer *w)
+{
+    metrics_name(w, "holdfast_server_certificate_not_after_seconds", "gauge",
+                 "When a server certificate of this machine ends, in seconds since 1970");
+    for (size_t i = 0; i < PKI_SERVERS; i++) {
+        metrics_labelled(w, "holdfast_server_certificate_not_after_seconds", "server",
+                         slice_text(pki_server_stems[i]),
+                         (uint64_t)(k->servers[i].not_after_ms / 1000));
+    }
+    metrics_name(w, "holdfast_server_certificates_renewed_total", "counter",
+                 "Server certificates made anew");
+    metrics_value(w, "holdfast_server_certificates_renewed_total", NULL, k->servers_renewed);
+}
+
 /* ---- the role ---- */
 
 static void report(struct keeper *k)
@@ -197,6 +253,7 @@ static void report(struct keeper *k)
     metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"malformed\"",
                   k->counts.malformed);
     metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"stranger\"", k->counts.strangers);
+    write_servers(k, &w);
     metrics_histogram_write(&w, "holdfast_keeper_request_seconds",
                             "Time to check and sign a request", &k->duration);
     metrics_invariants(&w);
@@ -213,7 +270,10 @@ static void on_event(void *role, const struct port_event *ev)
     switch (ev->kind) {
     case PORT_ACCEPTED: on_accepted(k, ev); break;
     case PORT_RECEIVED: on_received(k, ev); break;
-    case PORT_WOKE: report(k); break;
+    case PORT_WOKE:
+        renew_servers(k);
+        report(k);
+        break;
     case PORT_TERMINATE: port_stop(k->port); break;
     case PORT_REFUSED:
     case PORT_CONNECTED:

@@ -68,6 +68,14 @@ bool pki_entity_make(struct pki_entity *out,
     return true;
 }
 
+bool pki_entity_certify(struct pki_entity *entity,
+                        struct port *port,
+                        const struct pki_entity *issuer,
+                        const struct x509_spec *spec)
+{
+    return certify(entity, port, issuer, *spec);
+}
+
 static bool take_certificate(struct pki_entity *out, struct slice pem)
 {
     struct writer der = writer_over(out->der, sizeof out->der);

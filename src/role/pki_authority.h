@@ -36,6 +36,12 @@ MUST_USE bool pki_entity_make(struct pki_entity *out,
                               const struct pki_entity *issuer,
                               const struct x509_spec *spec);
 
+/* Another certificate over the key that `entity` has; `spec` may borrow from the one it had. */
+MUST_USE bool pki_entity_certify(struct pki_entity *entity,
+                                 struct port *port,
+                                 const struct pki_entity *issuer,
+                                 const struct x509_spec *spec);
+
 /* Takes an entity back from its two PEM texts; false where they are not of each other. */
 MUST_USE bool pki_entity_from_pem(struct pki_entity *out,
                                   struct slice certificate_pem,

@@ -1,5 +1,7 @@
 #include "io/port.h"
+#include "role/pki_files.h"
 #include "role/pki_init.h"
+#include "role/pki_renew.h"
 #include "test/shell.h"
 #include "test/test.h"
 
@@ -106,6 +108,59 @@ TEST("a site is made whole, verifies under its root by openssl, and is left alon
     REQUIRE(shell("sha256sum data/pki/root.pem data/keeper/issuer.key >before"));
     CHECK(pki_make_site(port, &northsea, &why) == PKI_EXISTS);
     CHECK(shell("sha256sum -c before"));
+    port_close_all(port);
+}
+
+TEST(
+    "a server certificate in the last third of its life is made anew with its key, names and chain")
+{
+    struct port *port = port_open(ignore_event, NULL);
+    struct port_why why = {0};
+    struct pki_site northsea = site();
+    struct pki_entity services;
+    struct pki_renewal found;
+    const uint64_t day_ms = UINT64_C(86400000);
+    northsea.service_lifetime_ms = 30 * day_ms; /* it began a day ago */
+    REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
+    REQUIRE(
+        shell("cp data/pki/services.pem data/keeper/ && sha256sum data/pki/gateway.pem >before"));
+    REQUIRE(pki_read_entity(port, in_scratch("data/keeper"), "services", &services, &why)
+            == PKI_OK);
+    REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", &services, &found, &why)
+            == PKI_OK);
+    CHECK(!found.is_due && !found.is_renewed && shell("sha256sum -c before"));
+    /* the same under the services key, ending in nine days */
+    REQUIRE(shell("cd data/pki && openssl x509 -in gateway.pem -x509toreq -copy_extensions copyall "
+                  "-signkey gateway.key -out g.csr && openssl x509 -req -in g.csr -CA services.pem "
+                  "-CAkey ../keeper/services.key -copy_extensions copyall -days 9 -out g.pem && "
+                  "cat g.pem services.pem >gateway.pem && rm g.csr g.pem"));
+    struct pki_renewal before;
+    REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", NULL, &before, &why) == PKI_OK);
+    CHECK(!before.is_due && !before.is_renewed); /* nine days of nine are left */
+    REQUIRE(
+        shell("cd data/pki && openssl x509 -in gateway.pem -x509toreq -copy_extensions copyall "
+              "-signkey gateway.key -out g.csr && printf '[c]\ndatabase=i\nnew_certs_dir=.\n"
+              "rand_serial=yes\ndefault_md=sha256\npolicy=p\ncopy_extensions=copyall\n"
+              "unique_subject=no\n[p]\ncommonName=supplied\norganizationName=optional\n' >ca "
+              "&& : >i && openssl ca -config ca -name c -batch -notext -in g.csr -cert "
+              "services.pem -keyfile ../keeper/services.key -startdate 20200101000000Z -enddate "
+              "$(date -u -d '+9 days' +%%Y%%m%%d%%H%%M%%SZ) -out g.pem && "
+              "cat g.pem services.pem >gateway.pem"));
+    REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", NULL, &before, &why) == PKI_OK);
+    CHECK(before.is_due && !before.is_renewed);
+    REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", &services, &found, &why)
+            == PKI_OK);
+    CHECK(found.is_renewed && found.not_after_ms > before.not_after_ms + (int64_t)(380 * day_ms));
+    CHECK(
+        shell("cd data/pki && openssl verify -x509_strict -CAfile root.pem -untrusted gateway.pem "
+              "-purpose sslserver -verify_hostname gw.example gateway.pem && openssl verify "
+              "-CAfile root.pem -untrusted gateway.pem -verify_ip 192.0.2.7 gateway.pem && test "
+              "\"$(openssl pkey -in gateway.key -pubout)\" = \"$(openssl x509 -in gateway.pem "
+              "-noout -pubkey)\""));
+    REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", &services, &found, &why)
+            == PKI_OK);
+    CHECK(!found.is_due && !found.is_renewed); /* once is enough */
+    pki_entity_forget(&services);
     port_close_all(port);
 }
 

@@ -109,6 +109,49 @@ def bundles(site):
     need(site.holdfast("device", "list").count("meter-1") == 1, "meter-1 is there once")
 
 
+def served_end(site, port):
+    """The end of the certificate that a server shows."""
+    shown = subprocess.run(["openssl", "s_client", "-connect", f"localhost:{port}", "-CAfile", "site/pki/root.pem", "-servername", "localhost"],
+                           cwd=site.dir, stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(["openssl", "x509", "-noout", "-enddate"], input=shown.stdout, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def takes_renewed_certificates(site):
+    """A server certificate that is another one is shown to the next client; who is connected stays."""
+    pki = site.data / "pki"
+    before = {name: (pki / f"{name}.pem").read_text() for name in ("gateway", "devices")}
+    ports = {"gateway": site.base + 10, "devices": site.base + 1}
+    ends = {name: served_end(site, port) for name, port in ports.items()}
+    device = json.loads(site.holdfast("device", "show", "press-001", "--json"))
+    (pki / "devices.pem").write_text("no certificate\n")
+    for name in before:
+        ca = ["-CA", "services.pem", "-CAkey", "../keeper/services.key", "-days", "1000", "-copy_extensions", "copyall"]
+        subprocess.run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-signkey", f"{name}.key", "-out", "new.csr"],
+                       cwd=pki, input=before[name].encode(), check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", "new.csr", *ca, "-out", "new.pem"], cwd=pki, check=True, capture_output=True)
+        if name == "gateway":
+            (pki / "gateway.pem").write_text((pki / "new.pem").read_text() + (pki / "services.pem").read_text())
+    wait_for(lambda: served_end(site, ports["gateway"]) not in ("", ends["gateway"]), 40, "the gateway shows its new certificate")
+    wait_for(lambda: "keeps the manufacturers and the certificate it has" in (site.data / "log" / "control.log").read_text(), 40, "control says that it cannot use what is there")
+    need(served_end(site, ports["devices"]) == ends["devices"], "the last good one was given up")
+    (pki / "devices.pem").write_text((pki / "new.pem").read_text() + (pki / "services.pem").read_text())
+    for port in (ports["devices"], site.base):
+        wait_for(lambda: served_end(site, port) not in ("", ends["devices"]), 40, "control shows its new certificate")
+    now = json.loads(site.holdfast("device", "show", "press-001", "--json"))
+    need(now["connected"] and now["linked_at"] == device["linked_at"], "the device's connection was not cut")
+    need("holds for" in site.holdfast("check", "--config", "site/holdfast.toml"), "check says how long they hold")
+
+
+def takes_another_manufacturer(site):
+    """A manufacturer accepted while everything runs: its devices enrol, without a restart."""
+    (site.data / "pki" / "manufacturers" / "other.pem").write_bytes((site.dir / "other" / "manufacturer.pem").read_bytes())
+    ask = ["curl", "-s", "-o", "answer", "-w", "%{http_code}", "--cacert", "site/pki/root.pem", "--cert", "rogue-1/idevid.pem",
+           "--key", "rogue-1/idevid.key", "-H", "Content-Type: application/pkcs10", "--data-binary", "@rogue-1/new.b64",
+           f"https://localhost:{site.base + 1}/.well-known/est/simpleenroll"]
+    wait_for(lambda: subprocess.run(ask, cwd=site.dir, capture_output=True, text=True).stdout == "200", 40, "its device is enrolled")
+
+
 def strangers_stay_out(site):
     """An IDevID of a manufacturer nobody accepted gets no certificate."""
     site.holdfast("factory", "ca", "--dir", "other", "--manufacturer", "Somebody")
@@ -136,7 +179,7 @@ def main():
     script = lib.Script()
     site = Site()
     try:
-        for function in (makes, runs, https_only, enrols, bundles, strangers_stay_out, stops):
+        for function in (makes, runs, https_only, enrols, bundles, strangers_stay_out, takes_another_manufacturer, takes_renewed_certificates, stops):
             if not script.run(function.__name__.replace("_", " "), function, site):
                 print((site.dir / "run.log").read_text()[-2000:] if (site.dir / "run.log").exists() else "")
                 for log in sorted(site.data.glob("log/*.log")):

@@ -240,6 +240,14 @@ enum port_result port_listen(struct port *port,
     return PORT_OK;
 }
 
+void port_listener_set_tls(struct port_listener *listener, struct port_tls *tls)
+{
+    INVARIANT(listener->tls != NULL && tls_is_server(tls));
+    tls_hold(tls);
+    port_tls_free(listener->tls);
+    listener->tls = tls;
+}
+
 uint16_t port_listener_port(const struct port_listener *listener)
 {
     return listener->tcp_port;
