@@ -76,13 +76,16 @@ static uint64_t number_at(const uint8_t *image, const struct trace_field *f)
     return value; /* little-endian, as every machine this is built for */
 }
 
-/* The fields that are not zero, by their names. */
+/* The fields that are not zero, by their names, and those that have named values. */
 static void print_image(const struct trace_shape *shape, const uint8_t *image)
 {
     for (uint32_t i = 0; i < shape->count; i++) {
         const struct trace_field *f = &shape->fields[i];
-        if (f->kind != TRACE_OCTETS && number_at(image, f) != 0) {
-            (void)fprintf(run.out, " %s=%" PRIu64, f->name, number_at(image, f));
+        uint64_t value = f->kind < TRACE_OCTETS ? number_at(image, f) : 0;
+        if (f->names != NULL && value <= f->most && f->names[value] != NULL) {
+            (void)fprintf(run.out, " %s", f->names[value]);
+        } else if (value != 0) {
+            (void)fprintf(run.out, " %s=%" PRIu64, f->name, value);
         }
     }
 }
@@ -316,7 +319,7 @@ static void print_differences(const struct trace_shape *shape,
     }
     for (uint32_t i = 0; i < shape->count; i++) {
         const struct trace_field *f = &shape->fields[i];
-        if (memcmp(run.image + f->at, other + f->at, f->len) != 0) {
+        if (f->kind != TRACE_LEFT_OUT && memcmp(run.image + f->at, other + f->at, f->len) != 0) {
             (void)fprintf(run.out, "%-12s%s is %" PRIu64 ", was %" PRIu64 "\n", "differs", f->name,
                           number_at(run.image, f), number_at(other, f));
         }

@@ -310,6 +310,30 @@ TEST("decisions of control and keeper are made again")
     replays_to_the_same_state();
 }
 
+TEST("no member of what a trace keeps is forgotten by its table")
+{
+    const struct trace_core *const cores[] = {
+        &gw_session_trace,
+        &admit_device_trace,
+        &device_trace_cores[DEVICE_TRACE_LINK],
+        &device_trace_cores[DEVICE_TRACE_ENROLL],
+        &device_trace_cores[DEVICE_TRACE_SEQUENCE],
+        &enrol_identify_trace,
+        &enrol_decide_trace,
+        &signing_trace,
+        &access_trace,
+    };
+    for (size_t i = 0; i < COUNT_OF(cores); i++) {
+        const struct trace_shape *const shapes[] = {cores[i]->state, cores[i]->event};
+        for (size_t k = 0; k < COUNT_OF(shapes); k++) {
+            if (shapes[k] != NULL && trace_unnamed(shapes[k]) != shapes[k]->image_len) {
+                test_failed(__FILE__, __LINE__, "%s, %s: byte %zu has no field", cores[i]->name,
+                            k == 0 ? "state" : "event", trace_unnamed(shapes[k]));
+            }
+        }
+    }
+}
+
 /* ---- what is no trace of ours ---- */
 
 TEST("a trace of another layout is refused by the name of its core")

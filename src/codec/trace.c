@@ -32,10 +32,50 @@ static uint64_t mix(uint64_t sum, const void *at, size_t len)
     return sum;
 }
 
+static uint32_t kept_count(const struct trace_shape *shape)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < shape->count; i++) {
+        count += shape->fields[i].kind != TRACE_LEFT_OUT;
+    }
+    return count;
+}
+
+/* Could the bytes before this field be padding: its own, or that of a struct that ends there? */
+static bool may_be_padded(const struct trace_field *f, size_t gap)
+{
+    bool is_number = f->kind != TRACE_OCTETS && f->len <= 8;
+    return gap < 8 && (f->at % 8 == 0 || (is_number && gap < f->len && f->at % f->len == 0));
+}
+
+size_t trace_unnamed(const struct trace_shape *shape)
+{
+    size_t at = 0;
+    while (at < shape->image_len) {
+        const struct trace_field *next = NULL;
+        for (uint32_t i = 0; i < shape->count; i++) {
+            const struct trace_field *f = &shape->fields[i];
+            bool is_ahead = f->at + (size_t)f->len > at;
+            next = is_ahead && (next == NULL || f->at < next->at) ? f : next;
+        }
+        if (next == NULL) {
+            return shape->image_len - at < 8 ? shape->image_len : at;
+        }
+        if (next->at > at && !may_be_padded(next, next->at - at)) {
+            return at;
+        }
+        at = next->at + (size_t)next->len;
+    }
+    return shape->image_len;
+}
+
 static uint64_t mix_shape(uint64_t sum, const struct trace_shape *shape)
 {
     for (uint32_t i = 0; shape != NULL && i < shape->count; i++) {
         const struct trace_field *f = &shape->fields[i];
+        if (f->kind == TRACE_LEFT_OUT) {
+            continue;
+        }
         const uint8_t what[] = {(uint8_t)f->kind, (uint8_t)f->len, (uint8_t)(f->len >> 8),
                                 shape->rows != NULL};
         sum = mix(sum, f->name, strlen(f->name) + 1);
@@ -85,7 +125,7 @@ static void uint_to(uint8_t *at, uint16_t len, uint64_t value)
 
 static void fields_write(struct writer *w, const struct trace_shape *shape, const uint8_t *image)
 {
-    cbor_write_array(w, shape->count);
+    cbor_write_array(w, kept_count(shape));
     for (uint32_t i = 0; i < shape->count; i++) {
         const struct trace_field *f = &shape->fields[i];
         const uint8_t *at = image + f->at;
@@ -94,13 +134,14 @@ static void fields_write(struct writer *w, const struct trace_shape *shape, cons
         case TRACE_INT: cbor_write_i64(w, (int64_t)uint_at(at, f->len)); break;
         case TRACE_FLAG: cbor_write_bool(w, *at != 0); break;
         case TRACE_OCTETS: cbor_write_bytes(w, slice_of(at, f->len)); break;
+        case TRACE_LEFT_OUT: break;
         }
     }
 }
 
 static void fields_read(struct cbor_reader *r, const struct trace_shape *shape, uint8_t *image)
 {
-    if (cbor_enter_array(r) != shape->count) {
+    if (cbor_enter_array(r) != kept_count(shape)) {
         cbor_fail(r, "an image has as many fields as its table");
     }
     for (uint32_t i = 0; i < shape->count && cbor_ok(r); i++) {
@@ -117,6 +158,7 @@ static void fields_read(struct cbor_reader *r, const struct trace_shape *shape, 
                 memcpy(at, octets.at, f->len);
             }
             break;
+        case TRACE_LEFT_OUT: break;
         }
     }
 }

@@ -26,18 +26,27 @@ enum {
 /* ---- tables ---- */
 
 enum trace_kind {
-    TRACE_UINT,  /* of 1, 2, 4 or 8 bytes; an enum is one */
-    TRACE_INT,   /* of 8 bytes */
-    TRACE_FLAG,  /* bool */
-    TRACE_OCTETS /* an array of bytes */
+    TRACE_UINT,    /* of 1, 2, 4 or 8 bytes; an enum is one */
+    TRACE_INT,     /* of 8 bytes */
+    TRACE_FLAG,    /* bool */
+    TRACE_OCTETS,  /* an array of bytes */
+    TRACE_LEFT_OUT /* is not kept: a pointer, a place in somebody's list, a secret */
 };
 
 struct trace_field {
     const char *name;
     uint16_t at, len;
     enum trace_kind kind;
-    uint64_t most; /* TRACE_UINT: what is larger is refused */
+    uint64_t most;            /* TRACE_UINT: what is larger is refused */
+    const char *const *names; /* of the values 0 to `most`, for people; NULL: none */
 };
+
+/* A TRACE_UINT whose values have names: an array with one for each, NULL where there is none. */
+#define TRACE_NAMED(type, member, names_)                                                          \
+    {                                                                                              \
+        .name = #member, .at = offsetof(type, member), .len = sizeof(((type *)0)->member),         \
+        .kind = TRACE_UINT, .most = COUNT_OF(names_) - 1, .names = (names_)                        \
+    }
 
 #define TRACE_FIELD(type, member, kind_, most_)                                                    \
     {                                                                                              \
@@ -66,6 +75,13 @@ uint64_t trace_layout(const struct trace_core *core);
 
 /* The first eight bytes of the digest of nothing: another number is another cipher. */
 uint64_t trace_cipher(const uint8_t digest_of_nothing[32]);
+
+/*
+ * Where the struct has a member that the shape does not name: the offset of its first byte;
+ * image_len where every byte is named or is padding. A test asks this of every shape, so that a
+ * member that is added is not forgotten.
+ */
+size_t trace_unnamed(const struct trace_shape *shape);
 
 /* ---- what broke ---- */
 

@@ -7,6 +7,24 @@
 
 /* ---- tables ---- */
 
+static const char *const link_names[] = {
+    [LINK_START] = "start", [LINK_TICK] = "tick", [LINK_OPENED] = "opened",
+    [LINK_GOT] = "got",     [LINK_SENT] = "sent", [LINK_CLOSED] = "closed",
+    [LINK_RENEW] = "renew", [LINK_STOP] = "stop",
+};
+static const char *const enroll_names[] = {
+    [ENROLL_STARTED] = "started",       [ENROLL_TICK] = "tick",
+    [ENROLL_KEY_STORED] = "key-stored", [ENROLL_CERTIFIED] = "certified",
+    [ENROLL_LATER] = "later",           [ENROLL_REFUSED] = "refused",
+    [ENROLL_UNANSWERED] = "unanswered", [ENROLL_STORED] = "stored",
+};
+static const char *const call_names[SEQUENCE_CALL_COUNT] = {
+    [SEQUENCE_CALL_STORED] = "stored",       [SEQUENCE_CALL_WANTS] = "wants",
+    [SEQUENCE_CALL_TAKE] = "take",           [SEQUENCE_CALL_NOTE_ROW] = "note-row",
+    [SEQUENCE_CALL_NOTE_DONE] = "note-done", [SEQUENCE_CALL_SAVE] = "save",
+    [SEQUENCE_CALL_STOP] = "stop",           [SEQUENCE_CALL_BEGIN_BOOT] = "begin-boot",
+};
+
 #define LINK(member, kind, most) TRACE_FIELD(struct link, member, kind, most)
 static const struct trace_field link_fields[] = {
     LINK(state, TRACE_UINT, LINK_STATE_COUNT - 1), LINK(rng.state, TRACE_UINT, UINT64_MAX),
@@ -18,7 +36,7 @@ static const struct trace_field link_fields[] = {
     LINK(hold_ms, TRACE_UINT, UINT64_MAX),         LINK(last_reason, TRACE_UINT, UINT8_MAX),
 };
 static const struct trace_field link_event_fields[] = {
-    TRACE_FIELD(struct link_event_image, kind, TRACE_UINT, LINK_STOP),
+    TRACE_NAMED(struct link_event_image, kind, link_names),
     TRACE_FIELD(struct link_event_image, now_ms, TRACE_UINT, UINT64_MAX),
 };
 
@@ -29,15 +47,19 @@ static const struct trace_field enroll_fields[] = {
     ENROLL(is_renewal, TRACE_FLAG, 0),
     ENROLL(attempts, TRACE_UINT, UINT32_MAX),
     ENROLL(due_ms, TRACE_UINT, UINT64_MAX),
+    ENROLL(not_before_ms, TRACE_INT, 0),
+    ENROLL(renew_at_ms, TRACE_INT, 0),
+    ENROLL(hurry_ms, TRACE_UINT, UINT64_MAX),
     ENROLL(asked, TRACE_UINT, UINT64_MAX),
     ENROLL(refused, TRACE_UINT, UINT64_MAX),
     ENROLL(unanswered, TRACE_UINT, UINT64_MAX),
 };
 #define ENROLL_EVENT(member, kind, most) TRACE_FIELD(struct enroll_event, member, kind, most)
 static const struct trace_field enroll_event_fields[] = {
-    ENROLL_EVENT(kind, TRACE_UINT, ENROLL_STORED),
+    TRACE_NAMED(struct enroll_event, kind, enroll_names),
     ENROLL_EVENT(now_ms, TRACE_UINT, UINT64_MAX),
     ENROLL_EVENT(wall_ms, TRACE_INT, 0),
+    ENROLL_EVENT(has_clock, TRACE_FLAG, 0),
     ENROLL_EVENT(has_certificate, TRACE_FLAG, 0),
     ENROLL_EVENT(has_next_key, TRACE_FLAG, 0),
     ENROLL_EVENT(not_before_ms, TRACE_INT, 0),
@@ -54,7 +76,7 @@ static const struct trace_field sequence_fields[] = {
     SEQUENCE(stopped, TRACE_FLAG, 0),
 };
 static const struct trace_field sequence_event_fields[] = {
-    TRACE_FIELD(struct sequence_event_image, call, TRACE_UINT, SEQUENCE_CALL_COUNT - 1),
+    TRACE_NAMED(struct sequence_event_image, call, call_names),
     TRACE_FIELD(struct sequence_event_image, argument, TRACE_UINT, UINT64_MAX),
 };
 

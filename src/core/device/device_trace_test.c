@@ -117,6 +117,7 @@ TEST("an enrolment made of what was recorded does the same")
             struct writer none = writer_over(NULL, 0);
             struct enroll_event ev = {.now_ms = 1000 + (uint64_t)i * 9000, .wall_ms = i * 9000};
             struct enroll_event read;
+            ev.has_clock = rng_below(&rng, 2) == 0;
             ev.kind = (enum enroll_event_kind)(ENROLL_TICK + rng_below(&rng, 6));
             ev.not_after_ms = 86400000;
             ev.retry_after_s = (uint32_t)rng_below(&rng, 5);

@@ -6,9 +6,28 @@
 
 enum { CORE = 0 }; /* the gateway's first and only traced core */
 
+static const char *const event_names[GW_EVENT_COUNT] = {
+    [GW_SAW_PACKET] = "saw-packet", [GW_SAW_FAULT] = "saw-fault", [GW_ADMITTED] = "admitted",
+    [GW_DENIED] = "denied",         [GW_STAGED] = "staged",       [GW_NO_ROOM] = "no-room",
+    [GW_HAS_ROOM] = "has-room",     [GW_STORED] = "stored",       [GW_TOOK_OVER] = "took-over",
+    [GW_STOPPING] = "stopping",     [GW_LOST] = "lost",           [GW_TICK] = "tick",
+};
+static const char *const packet_names[MQTT_TYPE_COUNT] = {
+    [MQTT_CONNECT] = "CONNECT",   [MQTT_CONNACK] = "CONNACK",
+    [MQTT_PUBLISH] = "PUBLISH",   [MQTT_PUBACK] = "PUBACK",
+    [MQTT_PUBREC] = "PUBREC",     [MQTT_PUBREL] = "PUBREL",
+    [MQTT_PUBCOMP] = "PUBCOMP",   [MQTT_SUBSCRIBE] = "SUBSCRIBE",
+    [MQTT_SUBACK] = "SUBACK",     [MQTT_UNSUBSCRIBE] = "UNSUBSCRIBE",
+    [MQTT_UNSUBACK] = "UNSUBACK", [MQTT_PINGREQ] = "PINGREQ",
+    [MQTT_PINGRESP] = "PINGRESP", [MQTT_DISCONNECT] = "DISCONNECT",
+    [MQTT_AUTH] = "AUTH",
+};
+
 #define FIELD(member, kind, most) TRACE_FIELD(struct gw_session_image, member, kind, most)
 
 static const struct trace_field session_fields[] = {
+    FIELD(session.limits, TRACE_LEFT_OUT, 0),
+    FIELD(session.inflight, TRACE_LEFT_OUT, 0),
     FIELD(limits.packet_max, TRACE_UINT, UINT32_MAX),
     FIELD(limits.inflight_max, TRACE_UINT, GW_INFLIGHT_CAP),
     FIELD(limits.keep_alive_max_s, TRACE_UINT, UINT16_MAX),
@@ -50,10 +69,10 @@ static const struct trace_field pending_fields[] = {
 #define EVENT(member, kind, most) TRACE_FIELD(struct gw_event_image, member, kind, most)
 
 static const struct trace_field event_fields[] = {
-    EVENT(kind, TRACE_UINT, GW_EVENT_COUNT - 1),
+    TRACE_NAMED(struct gw_event_image, kind, event_names),
     EVENT(now_ms, TRACE_UINT, UINT64_MAX),
     EVENT(position, TRACE_UINT, UINT64_MAX),
-    EVENT(type, TRACE_UINT, MQTT_AUTH),
+    TRACE_NAMED(struct gw_event_image, type, packet_names),
     EVENT(qos, TRACE_UINT, 2),
     EVENT(packet_id, TRACE_UINT, UINT16_MAX),
     EVENT(flags, TRACE_UINT, 15),

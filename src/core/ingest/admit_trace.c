@@ -7,6 +7,16 @@
 
 enum { CORE = 0 };
 
+static const char *const event_names[] = {
+    [ADMIT_SAW_RECORD] = "saw-record",
+    [ADMIT_LOADED] = "loaded",
+    [ADMIT_LOOKED] = "looked",
+    [ADMIT_WAIT_REFUSED] = "wait-refused",
+    [ADMIT_WAIT_EXPIRED] = "wait-expired",
+    [ADMIT_SERIES_REFUSED] = "series-refused",
+    [ADMIT_COMMITTED] = "committed",
+};
+
 #define FIELD(member, kind, most) TRACE_FIELD(struct admit_device_image, device.member, kind, most)
 #define BOOT(boot_)                                                                                \
     FIELD(boot_.boot, TRACE_UINT, UINT32_MAX), FIELD(boot_.first, TRACE_UINT, UINT64_MAX),         \
@@ -16,6 +26,14 @@ enum { CORE = 0 };
     FIELD(links[i].gateway, TRACE_UINT, UINT64_MAX), FIELD(links[i].exporter, TRACE_OCTETS, 0)
 
 static const struct trace_field device_fields[] = {
+    FIELD(in_use, TRACE_LEFT_OUT, 0),
+    FIELD(is_dirty, TRACE_LEFT_OUT, 0),
+    FIELD(was_used, TRACE_LEFT_OUT, 0),
+    FIELD(next_dirty, TRACE_LEFT_OUT, 0),
+    FIELD(received.spill, TRACE_LEFT_OUT, 0),
+    FIELD(received.runs, TRACE_LEFT_OUT, 0), /* the gaps lie behind the image */
+    FIELD(mac_boots, TRACE_LEFT_OUT, 0),
+    FIELD(macs, TRACE_LEFT_OUT, 0), /* keys */
     FIELD(id.bytes, TRACE_OCTETS, 0),
     FIELD(is_enrolled, TRACE_FLAG, 0),
     FIELD(gateway, TRACE_UINT, UINT64_MAX),
@@ -71,7 +89,7 @@ static const struct trace_field gap_fields[] = {
 #define EVENT(member, kind, most) TRACE_FIELD(struct admit_event_image, member, kind, most)
 
 static const struct trace_field event_fields[] = {
-    EVENT(kind, TRACE_UINT, ADMIT_COMMITTED),
+    TRACE_NAMED(struct admit_event_image, kind, event_names),
     EVENT(is_authentic, TRACE_FLAG, 0),
     EVENT(is_void, TRACE_FLAG, 0),
     EVENT(points, TRACE_UINT, UINT32_MAX),
