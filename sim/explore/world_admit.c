@@ -533,7 +533,7 @@ static void tell_event(const struct explore_event *event, struct writer *out)
     }
 }
 
-/* Every message that came is applied, refused, or waits for a hello that is not known. */
+/* All that came is judged; what waits for a hello waits for something from outside. */
 static bool is_settled(const void *at)
 {
     const struct world *w = at;
