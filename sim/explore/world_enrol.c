@@ -147,9 +147,11 @@ static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_M
             list[count++] = (struct explore_event){.kind = SEEN, .a = key};
         }
     }
-    for (uint8_t landed = 0; w->is_on && landed <= (w->writing != NOTHING || w->lingers);
-         landed++) {
-        list[count++] = (struct explore_event){.kind = CUT, .a = landed};
+    if (w->is_on) {
+        list[count++] = (struct explore_event){.kind = CUT};
+    }
+    if (w->is_on && (w->writing != NOTHING || w->lingers)) {
+        list[count++] = (struct explore_event){.kind = CUT, .a = 1};
     }
     return count;
 }
