@@ -63,8 +63,8 @@ def breaches(src):
 
 def self_test():
     with tempfile.TemporaryDirectory() as top:
-        src = pathlib.Path(top)
-        (src / "base").mkdir()
+        src = pathlib.Path(top) / "src"  # beside which nothing lies
+        (src / "base").mkdir(parents=True)
         (src / "core" / "ingest").mkdir(parents=True)
         (src / "io").mkdir()
         (src / "LAYERS").write_text("base\ncore/ingest base\nio base\n")
