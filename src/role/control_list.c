@@ -153,8 +153,9 @@ static uint32_t *select_rows(struct ask *a, const struct query *query, uint32_t 
 }
 
 /*
- * In the order of names a cursor is the last name, which stays right while devices come and go; in
- * any other order the rows move, and it is a position.
+ * In the order of names the cursor that is given is the last name, which stays right while devices
+ * come and go; in any other order the rows move, and it is a position. A position is taken in every
+ * order: a table that is scrolled asks for its middle.
  */
 static bool cursor_find(
     struct ask *a, const char *cursor, const uint32_t *rows, uint32_t count, uint32_t *first)
@@ -172,7 +173,7 @@ static bool cursor_find(
         }
         return true;
     }
-    if (!by_name && slice_has_prefix(text, slice_text("p:"))) {
+    if (slice_has_prefix(text, slice_text("p:"))) {
         struct json_reader r = json_reader_over(slice_after(text, 2));
         int64_t at = json_read_int(&r, 0, UINT32_MAX);
         *first = at > count ? count : (uint32_t)at;

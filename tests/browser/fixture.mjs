@@ -256,7 +256,7 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
       const key = sort.replace(/^-/, "");
       const all = fleet.devices.filter(match).map((d) => summary(fleet, d));
       all.sort((a, b) => (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0) * (sort.startsWith("-") ? -1 : 1));
-      const from = Number(url.searchParams.get("cursor") || 0);
+      const from = Number((url.searchParams.get("cursor") || "0").replace("p:", ""));
       const limit = Number(url.searchParams.get("limit") || 200);
       return json(res, 200, { v: 1, now: iso(now), items: all.slice(from, from + limit), next: from + limit < all.length ? String(from + limit) : null, total: all.length });
     }

@@ -250,6 +250,11 @@ def test_lists_are_filtered_sorted_and_cut_on_the_server(site):
             cursor, pages = page["next"], pages + 1
         assert sorted(names) == whole and pages == 3, (sort, names)
     assert [d["name"] for d in site.good("/devices", sort="-name")["items"]] == whole[::-1]
+    for sort in ("name", "-last_seen"):
+        all_of = site.good("/devices", sort=sort)["items"]
+        middle = site.good("/devices", sort=sort, limit=5, cursor="p:9")["items"]
+        assert [d["name"] for d in middle] == [d["name"] for d in all_of[9:14]], sort
+    assert site.good("/devices", cursor="p:99")["items"] == []
     site.gateways_report()
     some = site.good("/devices", q="state:degraded OR connected:no", limit=1)
     assert some["total"] == 4 and len(some["items"]) == 1 and some["next"]

@@ -1,8 +1,9 @@
-// One table of devices. The server filters, sorts and cuts; the page holds one cut and the cursors of those before it.
+// One table of devices. The server filters, sorts and cuts; the page holds what is in sight, or, where one prefers pages, one of them.
 import { html, nothing } from "../vendor/lit-html.js";
 import { get, openEvents, Resource } from "../api.js";
 import { ms, num } from "../format.js";
 import { condition, conditions, identityShape, identityWord, shape, shapeFor, st, stateWord } from "../parts/states.js";
+import { csv, everything, hand, Rows } from "../parts/rows.js";
 import { age, announce, dash, empty, problem, skeleton } from "../parts/ui.js";
 import { t } from "../texts.js";
 
@@ -50,7 +51,17 @@ export function devicesView({ update, navigate, live }, search) {
   /** Gateways and models to suggest, from the fleet. @type {Record<string, string[]>} */
   const known = {};
 
-  const list = new Resource((signal) => get("/devices", { q, sort, limit: pageRows, cursor: cursors[cursors.length - 1] }, signal), update);
+  let isPaged = localStorage.getItem("hf-pages") === "1";
+  /** What the export says of itself. */
+  let exporting = "";
+  const rows = new Rows("/devices", { q, sort }, () => {
+    if (!isPaged && !rows.isWhole()) list.load();
+    update();
+  });
+  const list = new Resource((signal) => (isPaged ? get("/devices", { q, sort, limit: pageRows, cursor: cursors[cursors.length - 1] }, signal) : rows.load(signal)), () => {
+    update();
+    if (!isPaged && rows.look() && !rows.isWhole()) list.load();
+  });
   list.keep(refetchMs);
   const fleet = new Resource((signal) => get("/fleet", undefined, signal), () => {
     for (const [kind, field] of [["gateway", "gateway"], ["model", "model"], ["version", "agent"]]) {
@@ -62,12 +73,17 @@ export function devicesView({ update, navigate, live }, search) {
 
   const end = openEvents({}, {
     device(row) {
-      const rows = list.data?.items;
-      const at = rows?.findIndex((/** @type {any} */ r) => r.name === row.name) ?? -1;
-      if (at < 0) return;
-      if (rows[at].state !== row.state) announce(t("say.state", { name: row.name, state: t(`state.${condition(row.state)}`) }));
-      rows[at] = { ...rows[at], ...row };
-      update();
+      /** @param {any} old */
+      const change = (old) => {
+        if (old.state !== row.state) announce(t("say.state", { name: row.name, state: t(`state.${condition(row.state)}`) }));
+        return { ...old, ...row };
+      };
+      /** @param {any} r */
+      const is = (r) => r.name === row.name;
+      const page = isPaged ? list.data?.items ?? [] : [];
+      const at = page.findIndex(is);
+      if (at >= 0) page[at] = change(page[at]);
+      if (at >= 0 || (!isPaged && rows.change(is, change))) update();
     },
     fleet(part) {
       if (fleet.data && part.states) {
@@ -199,6 +215,7 @@ export function devicesView({ update, navigate, live }, search) {
 
   /** @param {any} d @param {number} at */
   function row(d, at) {
+    if (!d) return html`<tr aria-rowindex=${at + 2}><td colspan=${columns.length}>${dash}</td></tr>`;
     const seen = ms(d.last_seen);
     return html`<tr aria-rowindex=${at + 2} data-aged>
       <td class="c-state">${stateWord(d.state)}</td>
@@ -220,13 +237,12 @@ export function devicesView({ update, navigate, live }, search) {
   function table() {
     const data = list.data;
     if (!data) return list.problem ? (list.problem.status === 400 ? nothing : problem(list.problem, () => list.load())) : skeleton(10);
-    const first = (cursors.length - 1) * pageRows;
-    /** @type {any[]} */ const rows = data.items ?? [];
-    if (rows.length === 0)
+    const cut = isPaged ? { at: (cursors.length - 1) * pageRows, items: data.items ?? [], total: data.total ?? 0 } : rows.cut();
+    const { at: first, items: shown, total } = cut;
+    if (total === 0)
       return html`<section class="panel">
         ${q === "" ? empty(t("fleet.none"), t("fleet.none.text"), "holdfast demo") : empty(t("dev.empty.q"), t("dev.empty.q.text"), `holdfast device list --query '${q}'`)}
       </section>`;
-    const total = data.total ?? rows.length;
     return html`<section class="panel" aria-label=${t("dev.table")}>
       <table class="cards devs" aria-rowcount=${total + 1}>
         <thead>
@@ -240,20 +256,78 @@ export function devicesView({ update, navigate, live }, search) {
             })}
           </tr>
         </thead>
-        <tbody>
-          ${rows.map((d, i) => row(d, first + i))}
+        <tbody data-rows>
+          ${isPaged ? nothing : rows.gap(first, columns.length)} ${shown.map((/** @type {any} */ d, /** @type {number} */ i) => row(d, first + i))}
+          ${isPaged ? nothing : rows.gap(total - first - shown.length, columns.length)}
         </tbody>
       </table>
-      ${cursors.length > 1 || data.next
-        ? html`<nav class="tfoot pages" aria-label=${t("dev.pages")}>
-            <span>${t("dev.page", { from: first + 1, to: first + rows.length, total })}</span>
-            <span class="more">
-              <button class="btn sm" type="button" ?disabled=${cursors.length === 1} @click=${() => turn(cursors.slice(0, -1))}>${t("dev.prev")}</button>
-              <button class="btn sm" type="button" ?disabled=${!data.next} @click=${() => turn([...cursors, data.next])}>${t("dev.next")}</button>
-            </span>
-          </nav>`
-        : nothing}
+      ${total > pageRows ? foot(first, shown.length, total, data.next) : nothing}
     </section>`;
+  }
+
+  /** @param {number} first @param {number} count @param {number} total @param {string | null} next */
+  function foot(first, count, total, next) {
+    return html`<nav class="tfoot pages" aria-label=${t("dev.pages")}>
+      ${isPaged ? html`<span>${t("dev.page", { from: first + 1, to: first + count, total })}</span>` : nothing}
+      <span class="more">
+        ${isPaged
+          ? html`<button class="btn sm" type="button" ?disabled=${cursors.length === 1} @click=${() => turn(cursors.slice(0, -1))}>${t("dev.prev")}</button>
+              <button class="btn sm" type="button" ?disabled=${!next} @click=${() => turn([...cursors, next ?? ""])}>${t("dev.next")}</button>`
+          : nothing}
+        <button class="btn sm" type="button" id="paged" aria-pressed=${isPaged ? "true" : "false"} @click=${() => switchPages()}>${t("dev.pages")}</button>
+      </span>
+    </nav>`;
+  }
+
+  function switchPages() {
+    isPaged = !isPaged;
+    localStorage.setItem("hf-pages", isPaged ? "1" : "0");
+    return turn([""]);
+  }
+
+  /** All that the query gives, as a file: not only what is in sight. @param {"csv" | "ndjson"} kind */
+  async function take(kind) {
+    try {
+      const all = await everything("/devices", { q, sort }, (n, of) => {
+        exporting = t("dev.taking", { n, of });
+        update();
+      });
+      exporting = "";
+      hand(`devices.${kind}`, kind === "csv" ? "text/csv" : "application/x-ndjson", kind === "csv" ? csv(all) : all.map((d) => JSON.stringify(d) + "\n").join(""));
+    } catch {
+      exporting = t("problem.reach");
+    }
+    update();
+  }
+
+  /** Views that were kept: their URLs. @returns {string[]} */
+  function kept() {
+    try {
+      const all = JSON.parse(localStorage.getItem("hf-views") ?? "[]");
+      return Array.isArray(all) ? all.filter((v) => typeof v === "string" && v.startsWith("/devices?")).slice(0, 12) : [];
+    } catch {
+      return [];
+    }
+  }
+
+  const here = location.pathname + location.search;
+  function keep() {
+    const all = kept();
+    localStorage.setItem("hf-views", JSON.stringify(all.includes(here) ? all.filter((v) => v !== here) : [...all, here]));
+    update();
+  }
+
+  function views() {
+    const all = kept();
+    return html`<div class="chips views" role="group" aria-label=${t("dev.views")}>
+      ${all.map((v) => html`<a class="fchip mono" href=${v} aria-current=${v === here ? "true" : nothing}>${named(v)}</a>`)}
+      ${here === "/devices" ? nothing : html`<button class="btn sm" type="button" id="keep" @click=${keep}>${t(all.includes(here) ? "dev.unkeep" : "dev.keep")}</button>`}
+      <span class="more">
+        ${exporting === "" ? nothing : html`<span class="dimmer" role="status">${exporting}</span>`}
+        <button class="btn sm" type="button" id="as-csv" @click=${() => take("csv")}>CSV</button>
+        <button class="btn sm" type="button" id="as-json" @click=${() => take("ndjson")}>NDJSON</button>
+      </span>
+    </div>`;
   }
 
   /** @param {string[]} to */
@@ -276,6 +350,7 @@ export function devicesView({ update, navigate, live }, search) {
     keys: { j: () => move(1), k: () => move(-1) },
     stop() {
       end();
+      rows.stop();
       list.stop();
       fleet.stop();
     },
@@ -289,9 +364,16 @@ export function devicesView({ update, navigate, live }, search) {
             </p>
           </div>
         </div>
-        ${bar()} ${list.problem && list.data && list.problem.status !== 400 ? problem(list.problem, () => list.load(), list.at) : nothing} ${table()}`;
+        ${bar()} ${views()} ${list.problem && list.data && list.problem.status !== 400 ? problem(list.problem, () => list.load(), list.at) : nothing} ${table()}`;
     },
   };
+}
+
+/** What a kept view is called: its query, then what it is sorted by. @param {string} view */
+function named(view) {
+  const search = new URLSearchParams(view.slice(view.indexOf("?")));
+  const sort = search.get("sort");
+  return `${search.get("q") ?? ""}${sort ? ` \u2195 ${sort}` : ""}`.trim();
 }
 
 /** The query with the word the server did not know replaced by the one it knows. @param {string} q @param {import("../api.js").Problem} bad */
