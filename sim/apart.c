@@ -1,4 +1,5 @@
 /* A run in a process of its own: what it learnt lies in memory that both share. */
+#include "io/sim/sim.h"
 #include "sim/run.h"
 
 #include <errno.h>
@@ -49,6 +50,7 @@ static _Noreturn void live(const struct plan *plan, const struct run_how *how)
     } else {
         be_silent();
     }
+    sim_last_words_to(how->traces);
     run_plan(plan, shared);
     (void)fflush(NULL);
     _exit(0);

@@ -14,7 +14,7 @@ enum { TEXT_MAX = 1 << 20, REPORT_MAX = 32768, STATUS_FOUND = 1, STATUS_USAGE = 
 struct options {
     bool has_seed, has_seeds, beyond, json, is_loud, shrinks, prints, lists;
     uint64_t first, last;
-    const char *plan_path, *scenario, *out_path;
+    const char *plan_path, *scenario, *out_path, *traces;
     uint32_t limit_s;
 };
 
@@ -31,6 +31,7 @@ static const char usage[] =
     "  --print-plan       writes the plan instead of running it\n"
     "  --out FILE         where --shrink and --print-plan write (otherwise to stdout)\n"
     "  --report json      a line of JSON for each run instead of words\n"
+    "  --traces DIR       where what breaks is written as field traces (for --replay)\n"
     "  --limit S          a run that takes longer than S seconds has failed (600)\n"
     "  --verbose          what the roles say goes to stderr\n"
     "\n"
@@ -104,7 +105,10 @@ static bool take_value(struct options *o, const char *name, const char *value)
     const struct {
         const char *name;
         const char **text;
-    } texts[] = {{"--plan", &o->plan_path}, {"--scenario", &o->scenario}, {"--out", &o->out_path}};
+    } texts[] = {{"--plan", &o->plan_path},
+                 {"--scenario", &o->scenario},
+                 {"--out", &o->out_path},
+                 {"--traces", &o->traces}};
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         if (strcmp(name, texts[i].name) == 0) {
             *texts[i].text = value;
@@ -192,7 +196,7 @@ static void run_one(const struct options *o,
                     const char *name,
                     struct report *out)
 {
-    struct run_how how = {.is_loud = o->is_loud, .limit_s = o->limit_s};
+    struct run_how how = {.is_loud = o->is_loud, .limit_s = o->limit_s, .traces = o->traces};
     *out = (struct report){0};
     (void)snprintf(out->name, sizeof out->name, "%s", name);
     run_apart(plan, &how, out);

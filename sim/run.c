@@ -1,5 +1,6 @@
 #include "sim/run.h"
 
+#include "role/trace.h"
 #include "sim/collect.h"
 #include "sim/feed.h"
 #include "sim/forge.h"
@@ -276,6 +277,10 @@ static void check(struct run *r)
 static void finish(struct run *r, uint64_t began_us)
 {
     struct report *report = r->report;
+    if (findings_total(&report->findings)
+        > 0) { /* the roles still live: what led to it is theirs */
+        (void)trace_claim_all("sim/run.c", __LINE__, report->findings.text[0]);
+    }
     report->wall_us = wall_us() - began_us;
     report->virtual_ms = sim_now_ms(r->world);
     report->device_ms = report->virtual_ms * r->devices;

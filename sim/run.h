@@ -12,8 +12,9 @@
 void run_plan(const struct plan *plan, struct report *report);
 
 struct run_how {
-    bool is_loud;     /* the roles' words reach stderr; otherwise nobody hears them */
-    uint32_t limit_s; /* of wall time; 0: 600 */
+    bool is_loud;       /* the roles' words reach stderr; otherwise nobody hears them */
+    uint32_t limit_s;   /* of wall time; 0: 600 */
+    const char *traces; /* a folder for field traces of what breaks; NULL: none */
 };
 
 /* In a process of its own, so that a run that dies is a report, too. */
