@@ -24,15 +24,3 @@ bool identity_state_from_number(int64_t raw, enum identity_state *out)
     *out = (enum identity_state)raw;
     return true;
 }
-
-bool identity_state_from_text(struct slice text, enum identity_state *out)
-{
-    for (int64_t raw = IDENTITY_EXPECTED; raw <= IDENTITY_DECOMMISSIONED; raw++) {
-        enum identity_state state = (enum identity_state)raw;
-        if (slice_is_text(text, identity_state_name(state))) {
-            *out = state;
-            return true;
-        }
-    }
-    return false;
-}

@@ -20,7 +20,6 @@ enum identity_state {
 enum { IDENTITY_STATE_COUNT = IDENTITY_DECOMMISSIONED + 1 };
 
 const char *identity_state_name(enum identity_state state); /* "expected", "re-enrolling", ... */
-bool identity_state_from_text(struct slice text, enum identity_state *out);
 bool identity_state_from_number(int64_t raw, enum identity_state *out);
 
 #endif

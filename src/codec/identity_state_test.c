@@ -6,19 +6,16 @@
 
 #include <string.h>
 
-TEST("every state of an identity has a name that is read back, and no other text or number is one")
+TEST("every state of an identity has a number and a name of its own, and no other number is one")
 {
     enum identity_state got = IDENTITY_REVOKED;
     for (int64_t raw = IDENTITY_EXPECTED; raw <= IDENTITY_DECOMMISSIONED; raw++) {
         REQUIRE(identity_state_from_number(raw, &got));
         CHECK((int64_t)got == raw);
-        enum identity_state again = IDENTITY_EXPECTED;
-        CHECK(identity_state_from_text(slice_text(identity_state_name(got)), &again));
-        CHECK(again == got);
-    }
-    static const char *const others[] = {"", "Active", "active ", "re_enrolling"};
-    for (size_t i = 0; i < COUNT_OF(others); i++) {
-        CHECK(!identity_state_from_text(slice_text(others[i]), &got));
+        for (int64_t other = IDENTITY_EXPECTED; other < raw; other++) {
+            CHECK(strcmp(identity_state_name((enum identity_state)other), identity_state_name(got))
+                  != 0);
+        }
     }
     static const int64_t numbers[] = {INT64_MIN, -1, 0, IDENTITY_DECOMMISSIONED + 1, INT64_MAX};
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {

@@ -102,10 +102,6 @@ MUST_USE enum x509_result x509_extensions_parse(struct slice der,
                                                 struct x509_extensions *out,
                                                 struct fault *fault);
 
-/* A SubjectPublicKeyInfo, whole. `key` borrows from it. */
-MUST_USE enum x509_result x509_spki_parse(struct slice der,
-                                          enum x509_key_kind *kind,
-                                          struct slice *key);
 void x509_spki_write(struct writer *w, enum x509_key_kind kind, struct slice key);
 
 /* Walks a GeneralNames SEQUENCE: begin with x509_names_begin; false at the end. `tag` is

@@ -135,20 +135,6 @@ struct slice x509_read_spki(struct reader *r, enum x509_key_kind *kind, struct s
     return whole;
 }
 
-enum x509_result x509_spki_parse(struct slice der, enum x509_key_kind *kind, struct slice *key)
-{
-    struct reader r = reader_over(der);
-    enum x509_key_kind found = X509_P256;
-    struct slice bits = {0};
-    (void)x509_read_spki(&r, &found, &bits);
-    if (!reader_done(&r)) {
-        return X509_UNSUPPORTED;
-    }
-    *kind = found;
-    *key = bits;
-    return X509_OK;
-}
-
 void x509_spki_write(struct writer *w, enum x509_key_kind kind, struct slice key)
 {
     size_t spki = der_begin(w, DER_SEQUENCE);

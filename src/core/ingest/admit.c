@@ -66,6 +66,7 @@ static bool take_point(struct admit *a,
 {
     bool has_room = true;
     bool has_unit_room = true;
+    /* COVERAGE(the reader gives no more: SENML_RECORDS_MAX) */
     if (out->points_count == ADMIT_POINTS_MAX) {
         return false;
     }
@@ -73,7 +74,7 @@ static bool take_point(struct admit *a,
     p->name = arena_copy(&a->scratch, in->name, &has_room);
     p->unit = arena_copy(&a->scratch, in->unit, &has_unit_room);
     p->point = point;
-    return has_room && has_unit_room;
+    return has_room && has_unit_room; /* COVERAGE(the scratch has room for all of them) */
 }
 
 /* All points of the pack, or none. `newest_ms`: the newest time that the sender itself gave. */
@@ -256,7 +257,7 @@ static void step_telemetry(struct admit *a,
     enum key_result result;
     const struct mac_key *key = admit_mac_key(a, d, found.boot, &result);
     if (key == NULL) {
-        if (result == KEY_FAILED) {
+        if (result == KEY_FAILED) { /* COVERAGE(the library has no memory) */
             (void)admit_order(out, ADMIT_STOP);
             return;
         }
