@@ -39,6 +39,9 @@ GATEWAYS = ("gw-1", "gw-2", "gw-3")
 ROLES = (*GATEWAYS, "ingest", "control", "keeper")
 
 
+blamed = set()  # the checkers that found something in this process
+
+
 class Log:
     """A line of JSON for all that happens: t in seconds of CLOCK_MONOTONIC since the beginning, who, what."""
 
@@ -342,11 +345,15 @@ class World:
     def judge(self, must=("OnceApplied", "AckedIsKept", "OnlyAuthentic", "BoundedCost"), refusals=(), more=(), judge_numbers=True):
         """Every checker on this history; raises Failed with what they found. `refusals`: reasons that the scene explains."""
         self.look()
-        findings = list(more)
-        findings += self.telemetry_findings()
-        findings += unique.check(self.numbers()) if judge_numbers else []
-        findings += liveness.check(liveness.History(self.drains, self.outages, self.memory))
-        findings += invariants.check(invariants.History(self.samples, must))
+        said = {
+            "scene": list(more),
+            "telemetry": self.telemetry_findings(),
+            "unique": unique.check(self.numbers()) if judge_numbers else [],
+            "liveness": liveness.check(liveness.History(self.drains, self.outages, self.memory)),
+            "invariants": invariants.check(invariants.History(self.samples, must)),
+        }
+        blamed.update(name for name, found in said.items() if found)
+        findings = [found for each in said.values() for found in each]
         refused = {n: v for n, v in self.platform.counters().items() if n.startswith("refused.") and n[8:] not in refusals}
         if refused:
             findings.append(finding.Finding("ingest", "refused although nobody was hostile", example=refused))

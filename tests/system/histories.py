@@ -2,6 +2,7 @@
 """Histories: the real platform under trouble that a seed decides, judged by the strict checkers of tests/check.
 
 Usage: histories.py [SCENE ...] [--seed N] [--long]     without a scene all of them, side by side
+       histories.py SCENE --seed N --blame CHECKER      fails where this checker finds something, and only there
        histories.py --list
 
 Without --seed it is derived from the commit, so that every commit plays histories of its own; the seed is printed and
@@ -22,7 +23,9 @@ AT_ONCE = 3
 
 
 def scenes():
-    return sorted(p.stem.removeprefix("scene_") for p in (TOP / "tests" / "history").glob("scene_*.py"))
+    """All but the quick one, which is the canaries'."""
+    names = {p.stem.removeprefix("scene_") for p in (TOP / "tests" / "history").glob("scene_*.py")}
+    return sorted(names - {"quick"})
 
 
 def seed_of_commit():
@@ -87,6 +90,7 @@ def main():
     parser.add_argument("scene", nargs="*")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--long", action="store_true", default=os.environ.get("HOLDFAST_TEST_LONG") == "yes")
+    parser.add_argument("--blame")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true")
     asked = parser.parse_args()
@@ -96,6 +100,11 @@ def main():
     seed = asked.seed if asked.seed is not None else seed_of_commit()
     if asked.alone:
         return play(asked.scene[0], seed, asked.long)
+    if asked.blame:
+        play(asked.scene[0], seed, asked.long)
+        blamed = importlib.import_module("world").blamed
+        print(f"found something: {', '.join(sorted(blamed)) or 'nobody'}")
+        return 1 if asked.blame in blamed else 0
     print(f"seed {seed}: histories.py --seed {seed}", flush=True)
     return play_all(asked.scene or scenes(), seed, asked.long)
 
