@@ -40,6 +40,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < COUNT_OF(things); i++) {
             printf("%s\n", things[i]->name);
         }
+        printf("nor-sequence\n");
         return 0;
     }
     enum effort effort = argc > 1 && strcmp(argv[1], "--long") == 0    ? LONG
@@ -55,6 +56,11 @@ int main(int argc, char **argv)
                 failed += ok ? 0 : 1;
             }
         }
+    }
+    if (argc > 0 && is_named("nor-sequence", argc - 1, argv + 1)) { /* no call of it fails */
+        bool ok = strcmp(argv[0], "cuts") != 0 || drive_nor(effort);
+        passed += ok ? 1 : 0;
+        failed += ok ? 0 : 1;
     }
     printf("%u passed, %u failed, 0 skipped\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;

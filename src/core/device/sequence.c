@@ -95,13 +95,19 @@ enum sequence_load sequence_load(struct slice file, struct sequence_record *out)
     return SEQUENCE_MENDED;
 }
 
+void sequence_again(const struct sequence_record *last, struct sequence_store *out)
+{
+    out->record = *last;
+    out->offset = (last->counter - 1) % 2 * SEQUENCE_COPY_STRIDE;
+    record_encode(last, out->bytes);
+}
+
 static void put(struct sequence *s, uint64_t next, struct sequence_store *out)
 {
     s->counter++;
-    out->record = (struct sequence_record){
+    struct sequence_record record = {
         .counter = s->counter, .boot = s->boot, .next = next, .row = s->row, .done = s->done};
-    out->offset = (s->counter - 1) % 2 * SEQUENCE_COPY_STRIDE;
-    record_encode(&out->record, out->bytes);
+    sequence_again(&record, out);
 }
 
 void sequence_start(struct sequence *s,

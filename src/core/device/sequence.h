@@ -58,6 +58,13 @@ enum sequence_load {
  */
 MUST_USE enum sequence_load sequence_load(struct slice file, struct sequence_record *out);
 
+/*
+ * For NOR flash, after SEQUENCE_FOUND: the same record at the same place. A program that the power
+ * cut may read well once and not again; programming the same bits once more, without an erase,
+ * makes them firm. To be done before anything else is stored, for that goes over the other copy.
+ */
+void sequence_again(const struct sequence_record *last, struct sequence_store *out);
+
 struct sequence {
     uint32_t boot;
     uint64_t first;    /* of this boot */

@@ -228,3 +228,18 @@ TEST("a write torn at any byte never makes a number or a boot come twice")
     }
     CHECK_U64(invariant_breaches(), 0);
 }
+
+TEST("a record given once more is the same bytes at the same place")
+{
+    struct sequence s;
+    struct sequence_store store;
+    struct sequence_store again;
+    sequence_start(&s, NULL, &store);
+    for (int i = 0; i < 3; i++) {
+        sequence_stored(&s);
+        sequence_again(&store.record, &again);
+        CHECK(again.offset == store.offset
+              && memcmp(again.bytes, store.bytes, sizeof again.bytes) == 0);
+        sequence_save(&s, &store);
+    }
+}
