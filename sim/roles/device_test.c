@@ -171,13 +171,13 @@ TEST("certificates are renewed from half of their life on, and telemetry goes on
 {
     struct plant_spec own = with(60, 50);
     own.gateways = 1;
-    own.certificate_life_ms = 3 * HOUR_MS; /* and an hour before its issue */
+    own.certificate_life_ms = 2 * HOUR_MS; /* and an hour before its issue */
     REQUIRE(fixture_stand(&world, &own));
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         feed_rounds(1, HOUR_MS / 2);
         CHECK(fixture_wait_live(&world, 60000));
     }
-    check_newest(6, 9);
+    check_newest(5, 9);
     CHECK(fixture_drain(&world, PATIENCE_MS));
     fixture_check(&world, true);
     fixture_end(&world);
