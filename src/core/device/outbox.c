@@ -1,8 +1,7 @@
 #include "core/device/outbox.h"
 
 #include "base/invariant.h"
-
-#include <string.h>
+#include "base/writer.h"
 
 void outbox_init(struct outbox *o,
                  struct outbox_entry *entries,
@@ -66,8 +65,10 @@ bool outbox_put(
     } else {
         o->head = at;
     }
-    memcpy(o->bytes + at, stream.at, stream.len);
-    memcpy(o->bytes + at + stream.len, payload.at, payload.len);
+    struct writer w = writer_over(o->bytes + at, len); /* a boot's description has no stream */
+    write_slice(&w, stream);
+    write_slice(&w, payload);
+    INVARIANT(writer_ok(&w));
     o->tail = at + len;
     *entry_at(o, o->count) = (struct outbox_entry){.state = OUTBOX_WAITING,
                                                    .seq = seq,

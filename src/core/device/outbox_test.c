@@ -43,6 +43,16 @@ TEST("messages go out oldest first, each under an id of its own, and leave when 
     outbox_check(&r.o);
 }
 
+TEST("a message without a stream, as a boot's description is, goes in and comes out")
+{
+    static struct rig r;
+    struct outbox_message out;
+    init(&r);
+    CHECK(outbox_put(&r.o, 1, 0, (struct slice){0}, slice_text("boot")));
+    REQUIRE(outbox_send(&r.o, &out));
+    CHECK(out.stream.len == 0 && slice_is_text(out.payload, "boot"));
+}
+
 TEST("an acknowledgement of what was not sent is refused and changes nothing")
 {
     static struct rig r;
