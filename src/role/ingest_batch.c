@@ -568,8 +568,9 @@ static void measure(struct ingest *in, uint64_t began_us)
     int64_t now = port_wall_ms(in->port, NULL);
     metrics_observe(&in->commit_time, port_now_us(in->port) - began_us);
     for (uint32_t i = 0; i < in->batch_records; i++) {
-        int64_t lag = now - in->batch_received[i];
-        metrics_observe(&in->lag, lag > 0 ? (uint64_t)lag * 1000 : 0);
+        int64_t received = in->batch_received[i]; /* a gateway's word: it may be any number */
+        bool is_past = received >= 0 && received < now;
+        metrics_observe(&in->lag, is_past ? (uint64_t)(now - received) * 1000 : 0);
     }
     in->counts.batches++;
     if (in->batch_records > in->counts.batch_records_max) {
