@@ -221,3 +221,25 @@ TEST("a device that has no clock enrols, publishes and goes on after a restart")
     fixture_check(&world, false);
     fixture_end(&world);
 }
+
+TEST("a device that has no clock is never for long without a certificate that works")
+{
+    struct plant_spec own = with(63, 50);
+    own.gateways = 1;
+    own.certificate_life_ms = 2 * HOUR_MS;
+    REQUIRE(fixture_begin(&world, &own));
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        sim_set_clock(world.world, plant_name(world.plant, plant_device(world.plant, i)),
+                      -INT64_C(1795435200000), TIME_UNKNOWN);
+    }
+    CHECK(fixture_wait_live(&world, PATIENCE_MS));
+    for (unsigned i = 0; i < 5; i++) {
+        feed_rounds(1, HOUR_MS);
+        plant_kill(world.plant, plant_gateway(world.plant, 0), 1000); /* all must show it again */
+        sim_run_for(world.world, 2000);
+        CHECK(fixture_wait_live(&world, HOUR_MS / 4));
+    }
+    CHECK(fixture_drain(&world, PATIENCE_MS));
+    fixture_check(&world, true);
+    fixture_end(&world);
+}

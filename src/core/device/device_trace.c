@@ -49,6 +49,7 @@ static const struct trace_field enroll_fields[] = {
     ENROLL(due_ms, TRACE_UINT, UINT64_MAX),
     ENROLL(not_before_ms, TRACE_INT, 0),
     ENROLL(renew_at_ms, TRACE_INT, 0),
+    ENROLL(renew_own_ms, TRACE_UINT, UINT64_MAX),
     ENROLL(hurry_ms, TRACE_UINT, UINT64_MAX),
     ENROLL(asked, TRACE_UINT, UINT64_MAX),
     ENROLL(refused, TRACE_UINT, UINT64_MAX),

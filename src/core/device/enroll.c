@@ -40,7 +40,21 @@ static int64_t renewal_at_ms(struct enroll *e, const struct enroll_event *ev)
 
 static bool wants_renewal(const struct enroll *e, const struct enroll_event *ev)
 {
-    return ev->wall_ms >= e->renew_at_ms || (ev->has_clock && ev->wall_ms < e->not_before_ms);
+    bool is_early = ev->wall_ms < e->not_before_ms;
+    return ev->wall_ms >= e->renew_at_ms || (ev->has_clock && is_early)
+           || (!ev->has_clock && is_early && ev->now_ms >= e->renew_own_ms);
+}
+
+/* Without a wall clock: a fresh certificate is due after half of its life from now; of one that was
+ * there at start nobody knows how much is left, so that it is renewed soon. */
+static uint64_t renewal_own_ms(const struct enroll *e, const struct enroll_event *ev)
+{
+    if (ev->not_after_ms <= ev->not_before_ms) {
+        return ev->now_ms;
+    }
+    uint64_t life = (uint64_t)(ev->not_after_ms - ev->not_before_ms);
+    uint64_t age = (uint64_t)(e->renew_at_ms - ev->not_before_ms);
+    return ev->now_ms + (ev->kind == ENROLL_STORED ? age : age - life / 2);
 }
 
 /* The next look at the wall clock, or the renewal where that is sooner. */
@@ -54,6 +68,7 @@ static void plan_renewal(struct enroll *e, const struct enroll_event *ev)
 {
     e->not_before_ms = ev->not_before_ms;
     e->renew_at_ms = renewal_at_ms(e, ev);
+    e->renew_own_ms = renewal_own_ms(e, ev);
     if (!wants_renewal(e, ev)) {
         e->hurry_ms = 0;
         look_again(e, ev);

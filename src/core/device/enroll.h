@@ -14,7 +14,8 @@
  * clock, which is looked at again every minute: it may have been wrong when the certificate came. A
  * certificate that is past that point when it comes, or not yet valid by a clock that is set
  * (somebody's clock is wrong, and no server will take it), is renewed at once the first time, then
- * after waits that double: nobody enrols in a loop.
+ * after waits that double: nobody enrols in a loop. Without a wall clock a fresh certificate is
+ * renewed after half of its life by our own clock, and one that was there at start soon.
  */
 #ifndef CORE_DEVICE_ENROLL_H
 #define CORE_DEVICE_ENROLL_H
@@ -81,6 +82,7 @@ struct enroll {
     uint32_t attempts;
     uint64_t due_ms;
     int64_t not_before_ms, renew_at_ms; /* ACTIVE: by the wall clock */
+    uint64_t renew_own_ms;              /* ACTIVE: by our own, for want of a wall clock */
     uint64_t hurry_ms;                  /* least wait before the next renewal that is due at once */
     uint64_t asked, refused, unanswered; /* counts */
 };

@@ -230,3 +230,37 @@ TEST("a second start, a key or a tick that nobody waits for changes nothing")
     tick(&e);
     CHECK(ordered(ENROLL_ASK));
 }
+
+TEST("without a wall clock a certificate is renewed by our own: when half is over, or soon after a "
+     "start")
+{
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct enroll e;
+        struct enroll_event ev = {.kind = ENROLL_STARTED,
+                                  .now_ms = 1000,
+                                  .wall_ms = 5,
+                                  .has_certificate = true,
+                                  .not_before_ms = INT64_C(20000) * DAY_MS,
+                                  .not_after_ms = INT64_C(20010) * DAY_MS};
+        uint64_t looks = 0;
+        enroll_init(&e, seed);
+        feed(&e, ev);
+        while (fx.count == 0 || fx.list[0].kind != ENROLL_MAKE_KEY) {
+            uint64_t now_ms = enroll_due_ms(&e);
+            REQUIRE(now_ms <= 1000 + (uint64_t)DAY_MS + ENROLL_LOOK_MS && looks++ < 2000);
+            feed(&e, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = now_ms, .wall_ms = 5});
+        }
+        feed(&e, (struct enroll_event){.kind = ENROLL_KEY_STORED, .now_ms = 2000});
+        tick(&e);
+        feed(&e, (struct enroll_event){.kind = ENROLL_CERTIFIED, .now_ms = 3000});
+        ev.kind = ENROLL_STORED;
+        feed(&e, ev);
+        uint64_t now_ms = 0;
+        for (looks = 0; fx.count == 0 || fx.list[0].kind != ENROLL_MAKE_KEY; looks++) {
+            now_ms = enroll_due_ms(&e);
+            REQUIRE(looks < 10000);
+            feed(&e, (struct enroll_event){.kind = ENROLL_TICK, .now_ms = now_ms, .wall_ms = 5});
+        }
+        CHECK(now_ms >= 5 * (uint64_t)DAY_MS && now_ms <= 6 * (uint64_t)DAY_MS + 61000);
+    }
+}
