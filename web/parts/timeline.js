@@ -64,15 +64,17 @@ function certificateBars(certificates, now) {
   });
 }
 
-/** Links to gateways, and hatch where there was none. @param {any[]} links @param {number} now @returns {Bar[]} */
-function linkBars(links, now) {
-  const sorted = links.map((l) => ({ gateway: l.gateway, from: ms(l.from) ?? now, to: ms(l.until) ?? now })).sort((a, b) => a.from - b.from);
+/** Links to gateways, hatch where there was none; an end that is unknown is where it was heard last. @param {any} d @param {number} now @returns {Bar[]} */
+function linkBars(d, now) {
+  const heard = ms(d.last_seen) ?? now;
+  /** @type {any[]} */ const sorted = (d.history?.links ?? []).map((/** @type {any} */ l) => ({ ...l, from: ms(l.from) ?? now, to: ms(l.until) ?? (l.state === "unknown" ? heard : now) }));
+  sorted.sort((a, b) => a.from - b.from);
   /** @type {string[]} */ const names = [...new Set(sorted.map((l) => l.gateway))];
   /** @type {Bar[]} */ const bars = [];
   let end = 0;
   for (const l of sorted) {
     if (end > 0 && l.from > end) bars.push({ from: end, to: l.from, fill: "f-gap", text: "", says: `${t("tl.nolink")}, ${when(end)}` });
-    bars.push({ from: l.from, to: l.to, fill: names.indexOf(l.gateway) % 2 === 0 ? "f-gen1" : "f-gen0", text: l.gateway, says: `${l.gateway}, ${when(l.from)}` });
+    bars.push({ from: l.from, to: l.to, fill: names.indexOf(l.gateway) % 2 === 0 ? "f-gen1" : "f-gen0", text: l.gateway, says: `${l.gateway}, ${when(l.from)}${l.why ? `: ${l.why}` : ""}` });
     end = Math.max(end, l.to);
   }
   if (end > 0 && now - end > 1000) bars.push({ from: end, to: now, fill: "f-gap", text: t("tl.nolink"), says: `${t("tl.nolink")}, ${when(end)}` });
@@ -86,7 +88,7 @@ export function timeline(d, rangeS) {
   const from = rangeS === 0 ? first - (now - first) * 0.01 : now - rangeS * 1000;
   const s = { from, to: Math.max(now, from + 1000) };
   const marks = ticks(s.from, s.to, innerWidth < 640 ? 3 : 7);
-  const links = linkBars(d.history?.links ?? [], now);
+  const links = linkBars(d, now);
   const boots = (d.history?.boots ?? []).map((/** @type {any} */ b) => ({ at: ms(b.at) ?? 0, says: t("tl.boot", { n: b.boot, when: when(b.at) }), shape: "line" }));
   const entries = (d.entries ?? []).map((/** @type {any} */ e) => ({ at: ms(e.at) ?? 0, says: `${e.what}, ${when(e.at)}`, shape: "dot" }));
   return html`<div class="tl">

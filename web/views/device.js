@@ -121,7 +121,7 @@ export function deviceView({ update, remember, live }, name, search) {
     const isCut = d.identity === "revoked" || d.identity === "quarantined" || d.identity === "decommissioned";
     return [
       check(isCut ? "fail" : inUse ? "ok" : "unk", t("c.identity"), isCut ? t("c.identity.state", { state: identityWord(d.identity) }) : inUse ? t("c.identity.gen", { n: inUse.generation, date: when(inUse.not_after) }) : t("c.identity.none")),
-      check(d.connected ? "ok" : "off", t("c.link"), d.connected ? html`${d.gateway}${linked === null ? nothing : html`, ${t("since", { d: when(linked) })}`}` : t("c.link.no")),
+      check(d.connected ? "ok" : d.link === "unknown" ? "unk" : "off", t("c.link"), d.connected ? html`${d.gateway}${linked === null ? nothing : html`, ${t("since", { d: when(linked) })}`}` : d.link === "unknown" ? t("c.link.unk", { g: d.gateway }) : t("c.link.no")),
       check(dead > 0 ? "warn" : seenAtAll(d) ? "ok" : "unk", t("c.auth"), dead > 0 ? t("c.auth.bad", { n: dead }) : seenAtAll(d) ? t("c.auth.ok") : t("d.seen.never")),
       check(
         missing + lost > 0 ? "warn" : d.next_seq > 1 ? "ok" : "unk",
@@ -290,7 +290,6 @@ export function deviceView({ update, remember, live }, name, search) {
       [t("ab.identity"), d.identity ? identityWord(d.identity) : none],
       [t("ab.created"), time(d.created_at)],
       [t("ab.agent"), d.agent || none, true],
-      [t("ab.session"), d.connected && d.gateway ? html`${d.gateway}${d.linked_at ? html`, ${t("since", { d: when(d.linked_at) })}` : nothing}` : t("dev.conn.no")],
       [t("ab.boots"), typeof d.boots === "number" ? t("ab.boots.n", { n: d.boot ?? 0, m: d.boots }) : num(d.boot)],
       [t("ab.clock"), typeof d.clock?.offset_s === "number" ? t("c.clock.off", { o: offset(d.clock.offset_s) }) : t("gw.noclock")],
     ];
