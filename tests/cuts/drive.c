@@ -4,9 +4,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { CALLS_MAX = 3000, LONGER = 8, BRIEF_SUBSETS = 4, CUTS_AFTER_FAILURE = 2 };
+enum {
+    CALLS_MAX = 3000,
+    ROTS = 1000,
+    ROTS_LONG = 100000,
+    LONGER = 8,
+    BRIEF_SUBSETS = 4,
+    CUTS_AFTER_FAILURE = 2
+};
 
 static double seconds(void)
 {
@@ -190,9 +198,6 @@ bool drive_failures(const struct durable *thing, enum effort effort)
     uint64_t calls = 0;
     double began = seconds();
     bool ok = true;
-    if (thing->sets_faults) {
-        return true;
-    }
     for (int call = 0; call < SIM_CALL_COUNT; call++) {
         for (size_t r = 0; r < COUNT_OF(results); r++) {
             bool may_be_full = call == SIM_OPEN || call == SIM_WRITE || call == SIM_NAMES;
@@ -208,4 +213,36 @@ bool drive_failures(const struct durable *thing, enum effort effort)
            (unsigned long long)calls, (unsigned long long)f.recoveries, seconds() - began,
            ok ? "" : ", a promise broken");
     return ok && calls > 0;
+}
+
+/* ---- bits that rot ---- */
+
+bool drive_rot(const struct durable *thing, enum effort effort)
+{
+    uint64_t verdicts[BROKEN + 1] = {0};
+    double began = seconds();
+    void *context = begin(thing);
+    struct sim_world *world = sim_open(SEED);
+    thing->scenario(context, world);
+    const struct sim_disk *disk = sim_disk_of(world, CUTS_MACHINE);
+    size_t count = sim_disk_unsynced(disk);
+    uint8_t *fates = malloc(count + 1);
+    INVARIANT(fates != NULL);
+    memset(fates, SIM_KEPT, count + 1);
+    for (uint64_t i = 0; i < (effort == LONG ? ROTS_LONG : ROTS); i++) {
+        struct sim_cut all = {.fates = fates, .count = count, .names = SIM_NAMES_KEPT};
+        struct sim_disk *after = sim_disk_after_cut(disk, &all);
+        INVARIANT(sim_disk_rot(after, SEED + i));
+        struct sim_world *later = sim_open(SEED + 1);
+        sim_put_disk(later, CUTS_MACHINE, after);
+        verdicts[thing->recover(context, later)]++;
+        sim_close(later);
+    }
+    free(fates);
+    sim_close(world);
+    end(thing, context);
+    printf("rot %s: %llu kept, %llu told, %llu violations, %.1f s\n", thing->name,
+           (unsigned long long)verdicts[KEPT], (unsigned long long)verdicts[TOLD],
+           (unsigned long long)verdicts[BROKEN], seconds() - began);
+    return verdicts[BROKEN] == 0;
 }

@@ -18,6 +18,9 @@ bool drive_cuts(const struct durable *thing, enum effort effort);
 /* The n-th call fails, once and from then on, n = 1, 2, ... until a run that none failed in. */
 bool drive_failures(const struct durable *thing, enum effort effort);
 
+/* One bit rots, anywhere: what is lost is told. Beyond what is promised, but never silent. */
+bool drive_rot(const struct durable *thing, enum effort effort);
+
 /* The device's counters on NOR flash. */
 bool drive_nor(enum effort effort);
 

@@ -39,6 +39,7 @@ struct durable {
         one_in_of_recovery; /* of the short run: io/sim/cuts.h. The long one does more */
     unsigned calls_step;    /* the short run fails every so many-th call; 0: each */
     bool sets_faults;       /* of its own: no others are set beside them */
+    bool sees_rot;          /* one flipped bit of any of its files is survived, or told */
     bool recovery_is_whole; /* the recovery is too long to be cut again in the short run */
 };
 

@@ -315,6 +315,7 @@ const struct durable durable_journal = {
     .scenario = short_life,
     .recover = recover,
     .promised = promised,
+    .sees_rot = true,
     .seeded = 8,
 };
 

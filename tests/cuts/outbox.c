@@ -276,5 +276,6 @@ const struct durable durable_outbox = {
     .scenario = scenario,
     .recover = recover,
     .promised = promised,
+    .sees_rot = true,
     .seeded = 4,
 };

@@ -116,5 +116,6 @@ const struct durable durable_sequence = {
     .scenario = scenario,
     .recover = recover,
     .promised = promised,
+    .sees_rot = true,
     .seeded = 8,
 };

@@ -100,6 +100,9 @@ size_t sim_disk_unsynced_sectors(const struct sim_disk *disk,
 /* What is found when the power comes back: a disk of its own, all durable, no file open. */
 struct sim_disk *sim_disk_after_cut(const struct sim_disk *disk, const struct sim_cut *cut);
 
+/* Rot: flips one bit of one file at rest, both drawn by the seed. False: there is no byte. */
+bool sim_disk_rot(struct sim_disk *disk, uint64_t seed);
+
 /* Tells disks apart by what is durable on them. */
 uint64_t sim_disk_hash(const struct sim_disk *disk);
 

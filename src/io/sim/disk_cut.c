@@ -280,3 +280,28 @@ uint64_t sim_disk_hash(const struct sim_disk *disk)
     }
     return sum;
 }
+
+bool sim_disk_rot(struct sim_disk *disk, uint64_t seed)
+{
+    struct rng chance = rng_from_seed(seed);
+    size_t count;
+    uint64_t total = 0;
+    struct sim_inode **inodes = reachable_new(disk, &count);
+    for (size_t i = 0; i < count; i++) {
+        total += inodes[i]->durable.len;
+    }
+    uint64_t at = total > 0 ? rng_below(&chance, total) : 0;
+    for (size_t i = 0; i < count && total > 0; i++) {
+        if (at < inodes[i]->durable.len) {
+            uint8_t byte = 0;
+            (void)pages_read(&inodes[i]->durable, at, &byte, 1);
+            byte ^= (uint8_t)(1u << rng_below(&chance, 8));
+            pages_put(&inodes[i]->durable, at, slice_of(&byte, 1));
+            pages_put(&inodes[i]->now, at, slice_of(&byte, 1));
+            break;
+        }
+        at -= inodes[i]->durable.len;
+    }
+    free(inodes);
+    return total > 0;
+}
