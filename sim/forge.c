@@ -75,7 +75,8 @@ static void alter(struct bus_record *r, uint8_t *room)
         return;
     }
     memcpy(room, r->payload.at, r->payload.len);
-    room[rng_below(&forging.rng, r->payload.len)] ^= (uint8_t)(1 + rng_below(&forging.rng, 255));
+    uint64_t at = rng_below(&forging.rng, r->payload.len); /* one draw a statement: an order */
+    room[at] ^= (uint8_t)(1 + rng_below(&forging.rng, 255));
     r->payload = slice_of(room, r->payload.len);
 }
 

@@ -108,7 +108,9 @@ static void forge_number(struct hostile *h)
     struct rng *rng = &h->all->rng;
     struct writer p = writer_over(protected, sizeof protected);
     struct writer w = writer_over(bytes, sizeof bytes);
-    telemetry_protected_write(&p, (uint32_t)rng_below(rng, 4), numbers[rng_below(rng, 7)]);
+    uint32_t boot = (uint32_t)rng_below(rng, 4); /* one draw a statement: an order */
+    uint64_t number = numbers[rng_below(rng, COUNT_OF(numbers))];
+    telemetry_protected_write(&p, boot, number);
     random_bytes(rng, payload, sizeof payload);
     random_bytes(rng, mac, sizeof mac);
     cose_write(&w, COSE_MAC0, writer_slice(&p), slice_of(payload, sizeof payload),

@@ -61,15 +61,25 @@ uint64_t report_steps(const struct report *r)
     return steps;
 }
 
+uint64_t report_cpu_us(const struct report *r)
+{
+    uint64_t us = 0;
+    for (int i = RUN_STANDING; i < RUN_CHECKING; i++) {
+        us += r->cpu_us[i];
+    }
+    return us;
+}
+
 static uint64_t per_second(uint64_t count, uint64_t us)
 {
     return us > 0 ? count * 1000000 / us : 0;
 }
 
-/* Simulated device-hours for each second of wall time. */
+/* Simulated device-hours for each second of one core. */
 static uint64_t device_hours_per_s(const struct report *r)
 {
-    return r->wall_us > 0 ? (uint64_t)((double)r->device_ms / 3.6e6 * 1e6 / (double)r->wall_us) : 0;
+    uint64_t cpu_us = report_cpu_us(r);
+    return cpu_us > 0 ? (uint64_t)((double)r->device_ms / 3.6e6 * 1e6 / (double)cpu_us) : 0;
 }
 
 static const char *cover_name(enum cover cover)
@@ -83,6 +93,16 @@ static const char *cover_name(enum cover cover)
 }
 
 /* ---- for people ---- */
+
+static void write_phases(const struct report *r, struct writer *w)
+{
+    put(w, "  time      of the processor, ms:");
+    for (int i = 0; i < RUN_OVER; i++) {
+        put(w, "%s %s %llu", i > 0 ? "," : "", run_phase_name((enum run_phase)i),
+            (unsigned long long)r->cpu_us[i] / 1000);
+    }
+    put(w, "\n");
+}
 
 static void write_faults(const struct report *r, struct writer *w)
 {
@@ -141,11 +161,12 @@ void report_write_text(const struct report *r, struct writer *w)
         (unsigned long long)r->hash);
     put(w,
         "  speed     %llu events, %llu turns, %llu core steps (%llu/s), %llu device-hours a "
-        "second\n",
+        "second of one core\n",
         (unsigned long long)r->events, (unsigned long long)r->turns,
         (unsigned long long)report_steps(r),
-        (unsigned long long)per_second(report_steps(r), r->wall_us),
+        (unsigned long long)per_second(report_steps(r), report_cpu_us(r)),
         (unsigned long long)device_hours_per_s(r));
+    write_phases(r, w);
     put(w,
         "  fleet     stood after %llu ms, drained %llu ms after healing, %llu restarts, %llu "
         "refusals to start\n",
@@ -194,10 +215,11 @@ void report_write_json(const struct report *r, struct writer *w)
     put_number(w, "virtual_ms", r->virtual_ms);
     put_number(w, "device_ms", r->device_ms);
     put_number(w, "wall_us", r->wall_us);
+    put_number(w, "cpu_us", report_cpu_us(r));
     put_number(w, "stood_ms", r->stood_ms);
     put_number(w, "drained_ms", r->drained_ms);
     put_number(w, "steps", report_steps(r));
-    put_number(w, "steps_per_s", per_second(report_steps(r), r->wall_us));
+    put_number(w, "steps_per_s", per_second(report_steps(r), report_cpu_us(r)));
     put_number(w, "device_hours_per_s", device_hours_per_s(r));
     put_number(w, "sent", r->sent);
     put_number(w, "acked", r->acked);

@@ -47,8 +47,9 @@ struct report {
     uint64_t hash, turns, events; /* of the world */
     uint64_t steps[STEP_KIND_COUNT];
     uint64_t virtual_ms, device_ms; /* device_ms: virtual time of all devices together */
-    uint64_t wall_us, standing_wall_us;
-    uint64_t stood_ms, drained_ms;          /* how long it took, of virtual time */
+    uint64_t wall_us;
+    uint64_t cpu_us[RUN_OVER];     /* of the processor, by phase: what speeds are told by */
+    uint64_t stood_ms, drained_ms; /* how long it took, of virtual time */
     uint64_t sent, acked, applied, dropped; /* values, messages, values, ranges */
     uint64_t restarts, refusals;
     int signal;
@@ -58,6 +59,7 @@ const char *run_phase_name(enum run_phase phase);
 const char *run_outcome_name(enum run_outcome outcome);
 const char *step_kind_name(enum step_kind kind);
 uint64_t report_steps(const struct report *r);
+uint64_t report_cpu_us(const struct report *r); /* of the processor, while the world ran */
 
 void report_write_text(const struct report *r, struct writer *w);
 void report_write_json(const struct report *r, struct writer *w); /* one line */

@@ -27,6 +27,7 @@ struct run {
     struct feed *feed;
     struct history history;
     uint32_t devices;
+    uint64_t cpu_us; /* when the phase began */
 };
 
 static uint64_t wall_us(void)
@@ -34,6 +35,13 @@ static uint64_t wall_us(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t cpu_us(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
 }
 
 static uint64_t set(const struct run *r, enum plan_setting which)
@@ -44,6 +52,9 @@ static uint64_t set(const struct run *r, enum plan_setting which)
 /* What is known so far, should the next moment be the last. */
 static void enter(struct run *r, enum run_phase phase)
 {
+    uint64_t now_us = cpu_us();
+    r->report->cpu_us[r->report->phase] += now_us - r->cpu_us;
+    r->cpu_us = now_us;
     r->report->phase = phase;
     r->report->virtual_ms = sim_now_ms(r->world);
     r->report->hash = sim_hash(r->world);
@@ -281,6 +292,7 @@ static void finish(struct run *r, uint64_t began_us)
         > 0) { /* the roles still live: what led to it is theirs */
         (void)trace_claim_all("sim/run.c", __LINE__, report->findings.text[0]);
     }
+    enter(r, RUN_OVER);
     report->wall_us = wall_us() - began_us;
     report->virtual_ms = sim_now_ms(r->world);
     report->device_ms = report->virtual_ms * r->devices;
@@ -295,7 +307,7 @@ static void finish(struct run *r, uint64_t began_us)
 
 void run_plan(const struct plan *plan, struct report *report)
 {
-    struct run r = {.plan = plan, .report = report};
+    struct run r = {.plan = plan, .report = report, .cpu_us = cpu_us()};
     uint64_t began_us = wall_us();
     memcpy(report->settings, plan->settings, sizeof report->settings);
     for (int i = 0; i < CHECKER_COUNT; i++) {
