@@ -6,9 +6,8 @@
 #include <string.h>
 
 enum {
-    BACKLOG_US = 1000, /* how soon a caller in the backlog is looked at again */
-    SHAKE_US = 40,     /* what the cryptography of a handshake takes */
-    LOCAL_UID = 1000   /* one user on every machine */
+    SHAKE_US = 40,   /* what the cryptography of a handshake takes */
+    LOCAL_UID = 1000 /* one user on every machine */
 };
 
 /* ---- calling ---- */
@@ -86,6 +85,51 @@ static void answer(struct port_conn *client, struct port_listener *listener)
     net_send(server, SEGMENT_UP, NULL, 0, there_and_back_us);
 }
 
+/* ---- the backlog: callers that found no room, first come first served ---- */
+
+static void net_wait(struct port_listener *listener, uint64_t client)
+{
+    if (listener->waiting_first + listener->waiting_count == listener->waiting_cap) {
+        listener->waiting_cap = listener->waiting_cap == 0 ? 16 : listener->waiting_cap * 2;
+        listener->waiting =
+            realloc(listener->waiting, listener->waiting_cap * sizeof *listener->waiting);
+        INVARIANT(listener->waiting != NULL);
+    }
+    listener->waiting[listener->waiting_first + listener->waiting_count++] = client;
+}
+
+/* The first caller that is still there tries again; false: nobody waits. */
+static bool call_first(struct port_listener *listener)
+{
+    while (listener->waiting_count > 0) {
+        struct port_conn *client =
+            net_conn(listener->port->world, listener->waiting[listener->waiting_first++]);
+        if (--listener->waiting_count == 0) {
+            listener->waiting_first = 0;
+        }
+        if (client != NULL && client->stage == CONN_CALLING) {
+            sim_happen(client->port, 0, SIM_NET, client->id, NET_CALL);
+            return true;
+        }
+    }
+    return false;
+}
+
+void net_has_room(struct port_listener *listener)
+{
+    if (listener->connections < listener->options.connections_max
+        && listener->handshakes < listener->options.handshakes_max) {
+        (void)call_first(listener);
+    }
+}
+
+/* Nobody listens here any more: all who waited find that out. */
+void net_turn_away(struct port_listener *listener)
+{
+    while (call_first(listener)) {
+    }
+}
+
 void net_call(struct port_conn *client)
 {
     struct sim_world *world = client->port->world;
@@ -105,7 +149,7 @@ void net_call(struct port_conn *client)
         }
     } else if (listener->connections >= listener->options.connections_max
                || listener->handshakes >= listener->options.handshakes_max) {
-        sim_happen(client->port, BACKLOG_US, SIM_NET, client->id, NET_CALL);
+        net_wait(listener, client->id);
     } else {
         answer(client, listener);
     }
@@ -266,6 +310,8 @@ void port_listener_close(struct port_listener *listener)
     for (struct port_conn *conn = listener->port->conns; conn != NULL; conn = conn->next) {
         conn->listener = conn->listener == listener ? NULL : conn->listener;
     }
+    net_turn_away(listener);
     port_tls_free(listener->tls);
+    free(listener->waiting);
     free(listener);
 }

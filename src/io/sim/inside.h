@@ -158,6 +158,8 @@ struct port_listener {
     uint16_t tcp_port;
     char path[SIM_PATH_MAX]; /* "": TCP */
     uint32_t connections, handshakes;
+    uint64_t *waiting; /* ids of callers in the backlog, from waiting_first on */
+    size_t waiting_first, waiting_count, waiting_cap;
 };
 
 struct port {

@@ -158,6 +158,7 @@ void net_shaking_ends(struct port_conn *conn)
 {
     if (conn->shaking && conn->listener != NULL) {
         conn->listener->handshakes--;
+        net_has_room(conn->listener);
     }
     conn->shaking = false;
 }
@@ -171,6 +172,7 @@ static void conn_free(struct port_conn *conn)
     net_shaking_ends(conn);
     if (conn->listener != NULL) {
         conn->listener->connections--;
+        net_has_room(conn->listener);
     }
     for (struct segment *s = net_take_segment(conn); s != NULL; s = net_take_segment(conn)) {
         free(s);
@@ -237,6 +239,9 @@ void net_happened(struct port *port, const struct happening *what)
  * more. */
 void net_die(struct port *port)
 {
+    for (struct port_listener *l = port->listeners; l != NULL; l = l->next) {
+        net_turn_away(l);
+    }
     for (struct port_conn *conn = port->conns; conn != NULL; conn = conn->next) {
         if (!port->world->is_silent) {
             net_reset_peer(conn);

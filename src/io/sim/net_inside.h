@@ -47,5 +47,7 @@ void net_arrive(struct port_conn *conn);
 void net_ready(struct port_conn *conn);
 bool net_has_processes(const struct machine *machine);
 void net_call(struct port_conn *client);
+void net_has_room(struct port_listener *listener);  /* a handshake or a connection ended */
+void net_turn_away(struct port_listener *listener); /* it listens no more */
 
 #endif
