@@ -72,7 +72,7 @@ static inline uint32_t recorder_size(uint32_t len)
 static inline void *recorder_put(struct recorder *r, struct recorder_head head)
 {
     uint32_t half = r->turn % 2;
-    uint8_t *at = r->memory + half * r->half_cap + r->used[half];
+    uint8_t *at = r->memory + (size_t)half * r->half_cap + r->used[half];
     r->used[half] += recorder_size(head.image_len + head.bytes_len);
     r->events += head.what == RECORDER_EVENT;
     memcpy(at, &head, sizeof head);

@@ -113,8 +113,6 @@ static int remove_old(struct demo *d)
     const char *const argv[] = {"/bin/rm", "-rf", "--", d->site.dir, NULL};
     pid_t pid = fork();
     if (pid == 0) {
-        /* NOLINTNEXTLINE(performance-no-int-to-ptr): execv promises not to write to what it takes
-         */
         (void)execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }

@@ -169,7 +169,7 @@ static void names_move_below(struct names *names, const char *from, const char *
             char moved[SIM_PATH_MAX];
             size_t rest = strlen(path) - from_len;
             INVARIANT(to_len + rest < sizeof moved);
-            memcpy(moved, to, to_len);
+            memcpy(moved, to, to_len); /* NOLINT(bugprone-not-null-terminated-result): counted */
             memcpy(moved + to_len, path + from_len, rest + 1);
             free(path);
             names->list[i].path = copy_text(moved);
