@@ -64,6 +64,7 @@ class Site:
         self.start = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 3600))
         self.end = "20400101000000Z"
         self.issuer = "issuer"
+        self.renewals = None  # start and issuer of renewed certificates, where they are to be others
         self.drop_answers = 0
         self.requests = []
         spki = out_of("openssl", "x509", "-in", f"{d}/idevid.pem", "-pubkey", "-noout")
@@ -89,7 +90,8 @@ class Site:
         signature = b"".join(int.from_bytes(p, "big").to_bytes(32, "big") for p in parts)
         return encode(cbor2.CBORTag(18, [protected, {}, payload, signature]))
 
-    def issue(self, csr):
+    def issue(self, csr, is_renewal):
+        start, issuer = self.renewals if is_renewal and self.renewals else (self.start, self.issuer)
         with open(f"{self.d}/ask.ext", "w") as f:
             f.write(f"subjectAltName=URI:spiffe://holdfast.local/device/{self.id_text}\nextendedKeyUsage=clientAuth\n"
                     "keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
@@ -101,8 +103,8 @@ class Site:
                     "default_md=sha256\npolicy=p\nunique_subject=no\n[p]\nserialNumber=optional\n")
         open(f"{self.d}/index.txt", "a").close()
         openssl("req", "-in", "ask.csr", "-inform", "DER", "-out", "ask.pem", cwd=self.d)
-        openssl("ca", "-config", "ca.cnf", "-in", "ask.pem", "-cert", f"{self.issuer}.pem", "-keyfile", f"{self.issuer}.key", "-batch",
-                "-startdate", self.start, "-enddate", self.end, "-extfile", "ask.ext", "-notext", "-out",
+        openssl("ca", "-config", "ca.cnf", "-in", "ask.pem", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key", "-batch",
+                "-startdate", start, "-enddate", self.end, "-extfile", "ask.ext", "-notext", "-out",
                 "issued.pem", cwd=self.d)
         return base64.b64encode(out_of("openssl", "crl2pkcs7", "-nocrl", "-certfile", f"{self.d}/issued.pem",
                                        "-certfile", f"{self.d}/issuer.pem", "-outform", "DER"))
@@ -131,7 +133,7 @@ class Service:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 service.seen.append("POST " + self.path)
-                issued = service.site.issue(base64.b64decode(body))
+                issued = service.site.issue(base64.b64decode(body), self.path.endswith("/simplereenroll"))
                 service.site.requests.append(out_of("openssl", "req", "-inform", "DER", "-pubkey", "-noout",
                                                     data=base64.b64decode(body)))
                 if service.site.drop_answers > 0:
@@ -384,13 +386,13 @@ def key_of(site, name):
 def test_a_renewed_certificate_that_is_refused_leaves_the_old_key_in_use(site, service):
     """Both generations are kept until a session with the new one was live: over a refusal, a kill and a restart."""
     make_ca(site.d, "other")
-    fresh, site.start = site.start, "20000101000000Z"
+    site.renewals = site.start, "other"  # what the gateway does not know
+    site.start = "20000101000000Z"  # past half of its life: renewed at once
     gateway = Gateway(site.d)
     site.drop_answers = 0
     agent = Agent(site, service, gateway, "--source", "host,period=100ms")
     wait_for("an enrolment", lambda: "has a certificate" in agent.words())
     first = wait_for("an identity", lambda: os.path.exists(f"{site.d}/state/identity.pem") and key_of(site, "identity.pem"))
-    site.start, site.issuer = fresh, "other"  # what the gateway does not know
     wait_for("a renewal", lambda: os.path.exists(f"{site.d}/state/renewed.pem"))
     wait_for("the refusal", lambda: "lost the gateway" in agent.words())
     lives = agent.words().count("is live")

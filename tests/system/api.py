@@ -218,7 +218,7 @@ def test_errors_have_code_title_why_and_do(site):
         ("/devices?q=stat:unknown", 400, "HF-3102"), ("/devices?q=(", 400, "HF-3102"), ("/devices?q=%zz", 400, "HF-3004"),
         ("/devices?q=%ff", 400, "HF-3101"), ("/devices?q=" + "a" * 1100, 400, "HF-3101"), ("/devices?sort=colour", 400, "HF-3104"),
         ("/devices?limit=0", 400, "HF-3101"), ("/devices?limit=201", 400, "HF-3101"), ("/devices?limit=x", 400, "HF-3101"),
-        ("/devices?cursor=zzz", 400, "HF-3103"), ("/devices?cursor=p:1", 400, "HF-3103"), ("/data/series", 400, "HF-3101"),
+        ("/devices?cursor=zzz", 400, "HF-3103"), ("/devices?cursor=p:-1", 400, "HF-3103"), ("/data/series", 400, "HF-3101"),
         ("/data/series?device=nobody", 404, "HF-3001"), ("/data/points?series=999999", 404, "HF-3105"),
         ("/data/points?series=-1", 400, "HF-3101"), ("/data/points", 400, "HF-3101"), ("/data/points?device=press-001", 400, "HF-3101"),
         ("/data/points?device=press-001&stream=s&name=colour", 404, "HF-3105"), ("/data/points?series=1&from=yesterday", 400, "HF-3101"),
