@@ -266,7 +266,9 @@ void trace_stop(struct trace *t)
 void trace_set_context(struct trace *t, struct slice context)
 {
     if (t != NULL && context.len <= sizeof t->context) {
-        memcpy(t->context, context.at, context.len);
+        if (context.len > 0) { /* an empty slice may be at NULL */
+            memcpy(t->context, context.at, context.len);
+        }
         t->context_len = context.len;
     }
 }
