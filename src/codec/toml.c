@@ -1,6 +1,7 @@
 #include "codec/toml.h"
 
 #include "base/invariant.h"
+#include "base/utf8.h"
 
 void toml_init(struct toml *t, struct slice text)
 {
@@ -36,18 +37,29 @@ static void skip_blanks(struct toml *t)
     }
 }
 
+/* May stand in comments and strings. Beyond ASCII only these two can be: both are held against
+ * UTF-8. */
+static bool is_text(int c)
+{
+    return (c >= 0x20 && c != 0x7f) || c == '\t';
+}
+
+static bool is_crlf(const struct toml *t)
+{
+    return t->rest.len > 1 && t->rest.at[0] == '\r' && t->rest.at[1] == '\n';
+}
+
 static bool skip_comment(struct toml *t)
 {
     if (peek(t) != '#') {
         return true;
     }
-    while (peek(t) != -1 && peek(t) != '\n') {
-        if (peek(t) < 0x20 && peek(t) != '\t' && peek(t) != '\r') {
-            return false;
-        }
+    struct slice comment = {.at = t->rest.at};
+    while (is_text(peek(t))) {
         step(t);
+        comment.len++;
     }
-    return true;
+    return (peek(t) == -1 || peek(t) == '\n' || is_crlf(t)) && utf8_is_valid(comment);
 }
 
 /* Blanks, comments and line ends: between entries, and between the items of an array. */
@@ -75,9 +87,9 @@ static enum toml_result end_of_line(struct toml *t)
 {
     skip_blanks(t);
     if (!skip_comment(t)) {
-        return wrong(t, "a comment holds a control character");
+        return wrong(t, "a comment holds a control character, or is not UTF-8");
     }
-    if (peek(t) == '\r') {
+    if (is_crlf(t)) {
         step(t);
     }
     if (peek(t) != -1 && peek(t) != '\n') {
@@ -95,11 +107,21 @@ static bool is_bare(int c)
 static struct slice read_bare(struct toml *t, bool with_dots)
 {
     struct slice name = {.at = t->rest.at};
-    while (is_bare(peek(t)) || (with_dots && peek(t) == '.' && name.len > 0)) {
+    while (is_bare(peek(t))
+           || (with_dots && peek(t) == '.' && name.len > 0 && name.at[name.len - 1] != '.')) {
         step(t);
         name.len++;
     }
     return name;
+}
+
+/* What is wrong with this character within a string; NULL: nothing. */
+static const char *fault_in_string(int c)
+{
+    if (c == -1 || c == '\n' || c == '\r') {
+        return "a string is not closed on its line";
+    }
+    return is_text(c) ? NULL : "a string holds a control character";
 }
 
 static enum toml_result read_string(struct toml *t, struct toml_entry *entry)
@@ -110,24 +132,33 @@ static enum toml_result read_string(struct toml *t, struct toml_entry *entry)
     step(t);
     entry->raw = (struct slice){.at = t->rest.at};
     while (peek(t) != quote) {
-        if (peek(t) == -1 || peek(t) == '\n' || peek(t) == '\r') {
-            return wrong(t, "a string is not closed on its line");
-        }
-        if (peek(t) < 0x20 && peek(t) != '\t') {
-            return wrong(t, "a string holds a control character");
-        }
         if (peek(t) == '\\' && quote == '"') {
             step(t);
             entry->raw.len++;
-            if (peek(t) == -1 || peek(t) == '\n') {
-                return wrong(t, "a string is not closed on its line");
-            }
+        }
+        const char *what = fault_in_string(peek(t));
+        if (what != NULL) {
+            return wrong(t, what);
         }
         step(t);
         entry->raw.len++;
     }
+    if (!utf8_is_valid(entry->raw)) {
+        return wrong(t, "a string is not UTF-8");
+    }
     step(t);
     return TOML_OK;
+}
+
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* TOML 1.0, Integer: an underscore stands between two digits. */
+static bool is_parting(const struct toml *t)
+{
+    return peek(t) == '_' && t->rest.len > 1 && is_digit(t->rest.at[1]);
 }
 
 static enum toml_result read_integer(struct toml *t, struct toml_entry *entry)
@@ -139,7 +170,7 @@ static enum toml_result read_integer(struct toml *t, struct toml_entry *entry)
     uint64_t value = 0;
     unsigned digits = 0;
     bool leading_zero = peek(t) == '0';
-    while ((peek(t) >= '0' && peek(t) <= '9') || (peek(t) == '_' && digits > 0)) {
+    while (is_digit(peek(t)) || (digits > 0 && is_parting(t))) {
         if (peek(t) != '_') {
             if (value > (uint64_t)INT64_MAX / 10) {
                 return wrong(t, "a number is too large");
@@ -230,7 +261,7 @@ enum toml_result toml_array_next(struct toml *items, struct toml_entry *item)
 {
     *item = (struct toml_entry){0};
     if (!skip_space(items)) {
-        return wrong(items, "a comment holds a control character");
+        return wrong(items, "a comment holds a control character, or is not UTF-8");
     }
     if (peek(items) == ']' || peek(items) == -1) {
         return TOML_END;
@@ -243,7 +274,7 @@ enum toml_result toml_array_next(struct toml *items, struct toml_entry *item)
         return result;
     }
     if (!skip_space(items)) {
-        return wrong(items, "a comment holds a control character");
+        return wrong(items, "a comment holds a control character, or is not UTF-8");
     }
     if (peek(items) == ',') {
         step(items);
@@ -281,7 +312,7 @@ enum toml_result toml_next(struct toml *t, struct toml_entry *entry)
 {
     *entry = (struct toml_entry){0};
     if (!skip_space(t)) {
-        return wrong(t, "a control character stands between the lines");
+        return wrong(t, "between the lines is a control character, or what is not UTF-8");
     }
     if (peek(t) == -1) {
         return TOML_END;

@@ -29,6 +29,19 @@ static const struct {
     {"a = [1, ", 1, 9, "an array is not closed"},
     {"= 1", 1, 1, "a key is missing"},
     {"a = \"x\x01\"", 1, 7, "control character"},
+    {"a = \"x\x7f\"", 1, 7, "control character"},
+    {"a = \"x\\\x01\"", 1, 8, "control character"},
+    {"a = \"x\\\r\n\"", 1, 8, "a string is not closed"},
+    {"a = \"x\xc3\"", 1, 8, "not UTF-8"},
+    {"a = 'x\xed\xa0\x80'", 1, 10, "not UTF-8"},
+    {"a = 1 # x\x7f", 1, 10, "control character"},
+    {"a = 1 # x\rb = 2", 1, 10, "control character"},
+    {"a = 1 # x\xff", 1, 11, "not UTF-8"},
+    {"# x\xff\na = 1", 1, 5, "not UTF-8"},
+    {"a = 1\r", 1, 6, "the line goes on"},
+    {"a = 1_", 1, 6, "not a whole number"},
+    {"a = 1__0", 1, 6, "not a whole number"},
+    {"[a..b]", 1, 4, "a table has no name"},
 };
 
 TEST("what is wrong in a file is told with its line and column")
