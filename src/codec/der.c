@@ -224,16 +224,21 @@ int64_t der_read_time_ms(struct reader *r)
     return unix_ms;
 }
 
+bool der_is_oid(struct slice octets)
+{
+    bool is_start = true;
+    bool is_good = octets.len > 0 && (octets.at[octets.len - 1] & 0x80) == 0;
+    for (size_t i = 0; i < octets.len; i++) {
+        is_good = is_good && !(is_start && octets.at[i] == 0x80);
+        is_start = (octets.at[i] & 0x80) == 0;
+    }
+    return is_good;
+}
+
 struct slice der_read_oid(struct reader *r)
 {
     struct slice value = der_read(r, DER_OID);
-    bool is_start = true;
-    bool is_good = value.len > 0 && (value.at[value.len - 1] & 0x80) == 0;
-    for (size_t i = 0; i < value.len; i++) {
-        is_good = is_good && !(is_start && value.at[i] == 0x80);
-        is_start = (value.at[i] & 0x80) == 0;
-    }
-    if (!is_good) {
+    if (!der_is_oid(value)) {
         reader_fail(r);
         return (struct slice){0};
     }

@@ -23,6 +23,7 @@ enum {
     DER_NULL = 0x05,
     DER_OID = 0x06,
     DER_UTF8_STRING = 0x0c,
+    DER_NUMERIC_STRING = 0x12,
     DER_PRINTABLE_STRING = 0x13,
     DER_T61_STRING = 0x14,
     DER_IA5_STRING = 0x16,
@@ -77,6 +78,7 @@ int64_t der_read_time_ms(struct reader *r);
 
 /* An OBJECT IDENTIFIER's content octets, held against X.690 8.19. */
 struct slice der_read_oid(struct reader *r);
+bool der_is_oid(struct slice octets);
 
 /* ---- writing ---- */
 

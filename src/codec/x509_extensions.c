@@ -4,9 +4,12 @@
 
 enum {
     NAME_OTHER = DER_CONTEXT_CONSTRUCTED | 0,
+    NAME_MAIL = DER_CONTEXT | 1,
     NAME_DNS = DER_CONTEXT | 2,
+    NAME_DIRECTORY = DER_CONTEXT_CONSTRUCTED | 4,
     NAME_URI = DER_CONTEXT | 6,
-    NAME_IP = DER_CONTEXT | 7
+    NAME_IP = DER_CONTEXT | 7,
+    NAME_REGISTERED = DER_CONTEXT | 8
 };
 
 /* IA5String as names use it: visible characters, so that no NUL or blank can divide a name. */
@@ -54,6 +57,20 @@ static void read_other_name(struct reader *names, struct slice content, struct x
     out->has_hardware = true;
 }
 
+/* The kinds that we only count (RFC 5280 4.2.1.6), of their form all the same: who else reads the
+ * certificate must not see other names. x400Address and ediPartyName are nobody's. */
+static bool is_other_name(const struct der_item *name)
+{
+    struct reader value = reader_over(name->value);
+    struct x509_picked ignored;
+    switch (name->tag) {
+    case NAME_MAIL: return is_visible(name->value);
+    case NAME_REGISTERED: return der_is_oid(name->value);
+    case NAME_DIRECTORY: (void)x509_read_name(&value, &ignored); return reader_done(&value);
+    default: return false;
+    }
+}
+
 static void read_one_name(struct reader *names, struct x509_extensions *out)
 {
     struct der_item name = der_read_item(names);
@@ -73,7 +90,7 @@ static void read_one_name(struct reader *names, struct x509_extensions *out)
         note_first(&out->ip, &out->ip_count, name.value);
         break;
     default:
-        is_good = (name.tag & 0xc0) == DER_CONTEXT;
+        is_good = is_other_name(&name);
         out->other_count++;
         break;
     }

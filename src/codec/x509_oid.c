@@ -1,6 +1,7 @@
 #include "codec/x509_oid.h"
 
 #include "base/invariant.h"
+#include "base/utf8.h"
 #include "codec/der.h"
 
 #define OID(text)                                                                                  \
@@ -156,6 +157,44 @@ static bool is_text(uint8_t tag)
     return tag == DER_UTF8_STRING || tag == DER_PRINTABLE_STRING || tag == DER_IA5_STRING;
 }
 
+static bool is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] > 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* UCS-2 or UCS-4: whole characters, all of Unicode. */
+static bool is_wide(struct slice text, size_t width)
+{
+    struct reader r = reader_over(text);
+    bool is_good = text.len % width == 0;
+    while (is_good && reader_peek(&r) >= 0) {
+        uint32_t c = width == 2 ? read_u16(&r) : read_u32(&r);
+        is_good = c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+    }
+    return is_good;
+}
+
+/* The strings that attributes of a Name are made of (RFC 5280 appendix A, X520name and the others):
+ * DirectoryString, IA5String, NumericString. Text that no other reader could read is nobody's name.
+ */
+static bool is_name_text(const struct der_item *value)
+{
+    switch (value->tag) {
+    case DER_UTF8_STRING: return utf8_is_valid(value->value);
+    case DER_NUMERIC_STRING:
+    case DER_PRINTABLE_STRING:
+    case DER_IA5_STRING: return is_ascii(value->value);
+    case DER_BMP_STRING: return is_wide(value->value, 2);
+    case DER_UNIVERSAL_STRING: return is_wide(value->value, 4);
+    default: return value->tag == DER_T61_STRING;
+    }
+}
+
 static struct slice *slot_of(struct x509_picked *picked, struct slice type)
 {
     if (x509_oid_is(type, OID_COMMON_NAME)) {
@@ -187,8 +226,10 @@ static void read_rdn(struct reader *name, struct x509_picked *picked)
         struct slice type = der_read_oid(&part);
         struct der_item value = der_read_item(&part);
         der_leave(&rdn, &part);
-        if (reader_ok(&rdn)) {
+        if (reader_ok(&rdn) && is_name_text(&value)) {
             pick(picked, type, &value);
+        } else {
+            reader_fail(&rdn);
         }
         parts++;
     } while (reader_peek(&rdn) >= 0 && parts < RDN_PARTS_MAX);

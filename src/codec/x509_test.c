@@ -173,6 +173,81 @@ TEST("extensions are refused where they repeat, are empty, or say what their typ
 #undef PARSE
 }
 
+/* Extensions with one subjectAltName that has one name. */
+static bool takes_name(uint8_t tag, struct slice content)
+{
+    uint8_t bytes[128];
+    struct x509_extensions e;
+    struct writer w = writer_over(bytes, sizeof bytes);
+    size_t list = der_begin(&w, DER_SEQUENCE);
+    size_t extension = der_begin(&w, DER_SEQUENCE);
+    der_write_oid(&w, slice_of("\x55\x1d\x11", 3));
+    size_t value = der_begin(&w, DER_OCTET_STRING);
+    size_t names = der_begin(&w, DER_SEQUENCE);
+    der_write(&w, tag, content);
+    der_end(&w, names);
+    der_end(&w, value);
+    der_end(&w, extension);
+    der_end(&w, list);
+    return x509_extensions_parse(writer_slice(&w), &e, NULL) == X509_OK && e.other_count == 1;
+}
+
+/* The same with a directoryName whose common name is a string of this tag. */
+static bool takes_text(uint8_t tag, const char *text, size_t len)
+{
+    uint8_t bytes[64];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    size_t name = der_begin(&w, DER_SEQUENCE);
+    size_t rdn = der_begin(&w, DER_SET);
+    size_t part = der_begin(&w, DER_SEQUENCE);
+    der_write_oid(&w, slice_of("\x55\x04\x03", 3));
+    der_write(&w, tag, slice_of(text, len));
+    der_end(&w, part);
+    der_end(&w, rdn);
+    der_end(&w, name);
+    return takes_name(DER_CONTEXT_CONSTRUCTED | 4, writer_slice(&w));
+}
+
+TEST("general names are refused where they are of no kind, or their content is not of it")
+{
+#define TAKES(tag, text) takes_name(tag, slice_of(text, sizeof(text) - 1))
+    CHECK(TAKES(0x81, "a@b.example"));
+    CHECK(!TAKES(0x81, "a\0b"));
+    CHECK(TAKES(0x88, "\x2a\x03"));
+    CHECK(!TAKES(0x88, "\x2a\x83"));
+    CHECK(TAKES(0xa4, "\x30\x00"));
+    CHECK(!TAKES(0xa4, "\x30\x00\x30\x00"));
+    CHECK(!TAKES(0x84, "\x30\x00"));
+    CHECK(!TAKES(0xa3, "\x30\x00"));
+    CHECK(!TAKES(0x89, "a"));
+    CHECK(!TAKES(0x0c, "a"));
+#undef TAKES
+}
+
+TEST("an attribute of a Name is text that every reader can read")
+{
+#define TAKES(tag, text) takes_text(tag, text, sizeof(text) - 1)
+    CHECK(TAKES(DER_UTF8_STRING, "\xc3\xa9"));
+    CHECK(!TAKES(DER_UTF8_STRING, "\xc3"));
+    CHECK(!TAKES(DER_UTF8_STRING, "\xed\xa0\x80"));
+    CHECK(TAKES(DER_PRINTABLE_STRING, "press 7"));
+    CHECK(!TAKES(DER_PRINTABLE_STRING, "\xe9"));
+    CHECK(TAKES(DER_IA5_STRING, "a@b"));
+    CHECK(!TAKES(DER_IA5_STRING, "\x80"));
+    CHECK(TAKES(DER_NUMERIC_STRING, "12"));
+    CHECK(TAKES(DER_T61_STRING, "\xe9"));
+    CHECK(TAKES(DER_BMP_STRING, "\x65\xe5"));
+    CHECK(TAKES(DER_BMP_STRING, "\xff\xfd"));
+    CHECK(!TAKES(DER_BMP_STRING, "\x65\xe5\x65"));
+    CHECK(!TAKES(DER_BMP_STRING, "\xd8\x00"));
+    CHECK(TAKES(DER_UNIVERSAL_STRING, "\x00\x01\xf6\x00"));
+    CHECK(!TAKES(DER_UNIVERSAL_STRING, "\x00\x11\x00\x00"));
+    CHECK(!TAKES(0x00, "a"));
+    CHECK(!TAKES(DER_OCTET_STRING, "a"));
+    CHECK(!TAKES(0x8c, "a"));
+#undef TAKES
+}
+
 TEST("the hwModuleName we write is the one OpenSSL writes")
 {
     struct slice der = openssl_made("-x509", device_config, "");
