@@ -36,14 +36,31 @@ static void on_refused(struct gateway *g, const struct port_event *ev)
 
 static void refresh_tls(struct gateway *g);
 
+/*
+ * What a session hears only puts its time off, so the earliest that was ever known is a bound from
+ * below: all are looked at when that comes, about three times in a keep alive, and not with every
+ * tick.
+ */
+static void tick_sessions(struct gateway *g, uint64_t now_ms)
+{
+    g->due_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < g->limits.connections_max && g->open_count > 0; i++) {
+        struct gateway_conn *c = &g->conns[i];
+        if (c->port == NULL || c->is_closing) {
+            continue;
+        }
+        if (now_ms >= gw_session_due_ms(&c->session)) {
+            gateway_conn_feed(g, c, (struct gw_event){.kind = GW_TICK, .now_ms = now_ms});
+        }
+        gateway_conn_note_due(g, c);
+    }
+}
+
 static void on_tick(struct gateway *g)
 {
     uint64_t now_ms = port_now_ms(g->port);
-    for (uint32_t i = 0; i < g->limits.connections_max && g->open_count > 0; i++) {
-        struct gateway_conn *c = &g->conns[i];
-        if (c->port != NULL && !c->is_closing && now_ms >= gw_session_due_ms(&c->session)) {
-            gateway_conn_feed(g, c, (struct gw_event){.kind = GW_TICK, .now_ms = now_ms});
-        }
+    if (now_ms >= g->due_ms) {
+        tick_sessions(g, now_ms);
     }
     if (now_ms >= g->report_due_ms && g->exit_code == 0) {
         g->report_due_ms = now_ms + GATEWAY_REPORT_MS;

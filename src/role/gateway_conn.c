@@ -231,6 +231,7 @@ static void step(struct gateway *g,
         gw_trace_event(&g->trace->recorder, &c->traced, c->index, &c->session, ev, durable);
     }
     gw_session_step(&c->session, ev, fx);
+    gateway_conn_note_due(g, c);
 }
 
 /* Steps until the core waits for something that is not known yet. */
@@ -354,6 +355,7 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     gw_session_init(&c->session, &g->session_limits,
                     g->pendings + (size_t)c->index * g->limits.inflight_max, &device, ++g->number,
                     port_now_ms(g->port));
+    gateway_conn_note_due(g, c);
     if (!is_device) {
         gateway_conn_refuse(g, c, GW_GATE_IDENTITY, (struct mqtt_fault){.clause = fault.clause});
         c->is_closing = true;

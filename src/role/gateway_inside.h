@@ -76,6 +76,7 @@ struct gateway {
     enum time_quality wall_quality;
     uint64_t number; /* of the newest connection */
     uint64_t report_due_ms;
+    uint64_t due_ms; /* no session has anything due before this; most have it much later */
     uint32_t free_head, waiting_head;
     uint32_t open_count, stalled_count;
     uint32_t displaced; /* a session that has just been taken over, GATEWAY_NONE: none */
@@ -95,6 +96,12 @@ void gateway_fail(struct gateway *g, enum gateway_exit code, const char *what, c
 void gateway_conn_accepted(struct gateway *g, struct port_conn *port);
 void gateway_conn_received(struct gateway *g, struct gateway_conn *c, struct slice bytes);
 void gateway_conn_closed(struct gateway *g, struct gateway_conn *c);
+/* Whenever a session may have become due earlier than the bound that the ticks go by. */
+static inline void gateway_conn_note_due(struct gateway *g, const struct gateway_conn *c)
+{
+    uint64_t due_ms = gw_session_due_ms(&c->session);
+    g->due_ms = due_ms < g->due_ms ? due_ms : g->due_ms;
+}
 void gateway_conn_feed(struct gateway *g, struct gateway_conn *c, struct gw_event ev);
 void gateway_conn_refuse(struct gateway *g,
                          struct gateway_conn *c,

@@ -241,19 +241,26 @@ static void on_device_event(void *role, const struct port_event *ev)
     }
 }
 
+static struct port_tls *tls_of(struct port *port, const struct credentials *own)
+{
+    struct port_why why;
+    struct port_tls *tls = NULL;
+    struct port_tls_config with = {.certificate_pem = slice_text(own->certificate),
+                                   .key_pem = slice_text(own->key),
+                                   .anchors = {{.pem = slice_text(own->anchor)}},
+                                   .anchors_count = 1};
+    CHECK(port_tls_make(port, &with, &tls, &why) == PORT_OK);
+    return tls;
+}
+
 static void start_device(struct trial *t, unsigned index)
 {
     struct device *d = &t->devices[index];
     char name[8];
-    struct port_why why;
     (void)snprintf(name, sizeof name, "dev-%u", index);
     *d = (struct device){.own = &of_devices[index], .index = index, .trial = t};
     d->port = sim_start(t->world, name, on_device_event, d);
-    struct port_tls_config config = {.certificate_pem = slice_text(d->own->certificate),
-                                     .key_pem = slice_text(d->own->key),
-                                     .anchors = {{.pem = slice_text(d->own->anchor)}},
-                                     .anchors_count = 1};
-    CHECK(port_tls_make(d->port, &config, &d->tls, &why) == PORT_OK);
+    d->tls = tls_of(d->port, d->own);
     d->again = port_wake_new(d->port, d);
     port_wake_at(d->again, port_now_ms(d->port) + 1 + index);
 }
@@ -286,24 +293,25 @@ static void on_operation(void *context, struct sim_disk *disk)
     }
 }
 
+static const char *const listen[] = {"0.0.0.0:8883"};
+static const struct gateway_config config = {
+    .name = "gw",
+    .domain = "holdfast.local",
+    .listen = listen,
+    .listen_count = 1,
+    .certificate_path = "/hf/own.pem",
+    .key_path = "/hf/own.key",
+    .issuer_path = "/hf/issuer.pem",
+    .spool_dir = "/hf/spool",
+    .limits = {.connections_max = 4,
+               .handshakes_max = 4,
+               .packet_max = 512,
+               .spool_segment_bytes = 4352,
+               .spool_budget_bytes = 1 << 20},
+};
+
 static int run_gateway(struct trial *t)
 {
-    static const char *const listen[] = {"0.0.0.0:8883"};
-    static const struct gateway_config config = {
-        .name = "gw",
-        .domain = "holdfast.local",
-        .listen = listen,
-        .listen_count = 1,
-        .certificate_path = "/hf/own.pem",
-        .key_path = "/hf/own.key",
-        .issuer_path = "/hf/issuer.pem",
-        .spool_dir = "/hf/spool",
-        .limits = {.connections_max = 4,
-                   .handshakes_max = 4,
-                   .packet_max = 512,
-                   .spool_segment_bytes = 4352,
-                   .spool_budget_bytes = 1 << 20},
-    };
     sim_next_open(t->world, "gw");
     return gateway_run(&config);
 }
@@ -353,7 +361,7 @@ static void speak(const int from[2], int nowhere)
     (void)close(nowhere);
 }
 
-static void begin(struct trial *t, uint64_t seed)
+static void begin_without_devices(struct trial *t, uint64_t seed)
 {
     memset(t, 0, sizeof *t);
     t->world = sim_open(seed);
@@ -363,6 +371,11 @@ static void begin(struct trial *t, uint64_t seed)
         port_close_all(port);
     }
     install(t);
+}
+
+static void begin(struct trial *t, uint64_t seed)
+{
+    begin_without_devices(t, seed);
     for (unsigned i = 0; i < DEVICES; i++) {
         start_device(t, i);
     }
@@ -462,4 +475,74 @@ TEST("a sync that fails ends the role, nothing unsynced is acknowledged, and it 
         }
     }
     CHECK(failures > 3);
+}
+
+/* ---- time ---- */
+
+/* A client that falls silent: at once, or once it has a session. */
+struct silent {
+    struct port *port;
+    struct port_tls *tls;
+    const char *name;
+    uint16_t keep_alive_s; /* 0: not even CONNECT */
+    uint64_t up_ms, over_ms;
+};
+
+static void on_silent_event(void *role, const struct port_event *ev)
+{
+    struct silent *s = role;
+    struct mqtt_packet packet = {.type = MQTT_CONNECT,
+                                 .connect = {.version = MQTT_5_0,
+                                             .clean_start = true,
+                                             .keep_alive_s = s->keep_alive_s,
+                                             .client_id = slice_text(s->name)}};
+    uint8_t bytes[128];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    if (ev->kind == PORT_CONNECTED) {
+        s->up_ms = port_now_ms(s->port);
+        CHECK(mqtt_encode(&packet, MQTT_5_0, MQTT_FROM_CLIENT, &w) == MQTT_OK);
+        CHECK(s->keep_alive_s == 0 || port_send(ev->conn, writer_slice(&w)));
+    } else if (ev->kind == PORT_RECEIVED) {
+        port_consume(ev->conn, ev->received.bytes.len);
+    } else if (ev->kind == PORT_CLOSED) {
+        s->over_ms = port_now_ms(s->port);
+    }
+}
+
+static void start_silent(struct trial *t, struct silent *s)
+{
+    struct port_listen_options options = {
+        .receive_cap = 4096, .send_cap = 4096, .handshake_ms = 200};
+    struct port_conn *conn;
+    struct port_why why;
+    s->port = sim_start(t->world, s->name, on_silent_event, s);
+    s->tls = tls_of(s->port, &of_devices[0]);
+    CHECK(port_connect(s->port, "gw:8883", "server", s->tls, &options, s, &conn, &why) == PORT_OK);
+}
+
+TEST("whoever falls silent is sent away when its own time is over, however late that of others is")
+{
+    struct silent clients[] = {{.name = "long", .keep_alive_s = 60},
+                               {.name = "short", .keep_alive_s = 2},
+                               {.name = "mute"}};
+    static const uint64_t patience_ms[] = {90000, 3000, 10000};
+    struct gateway *gateway = NULL;
+    int saved[2];
+    begin_without_devices(&trial, 1);
+    int nowhere = hush(saved);
+    sim_next_open(trial.world, "gw");
+    REQUIRE(gateway_begin(&config, &gateway) == 0);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        start_silent(&trial, &clients[i]);
+        sim_run_for(trial.world, 20000);
+    }
+    sim_run_for(trial.world, 60000);
+    CHECK(gateway_end(gateway) == 0);
+    speak(saved, nowhere);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        CHECK(clients[i].over_ms >= clients[i].up_ms + patience_ms[i]);
+        CHECK(clients[i].over_ms <= clients[i].up_ms + patience_ms[i] + 300);
+        port_tls_free(clients[i].tls);
+    }
+    end(&trial);
 }
