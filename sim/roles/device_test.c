@@ -243,3 +243,47 @@ TEST("a device that has no clock is never for long without a certificate that wo
     fixture_check(&world, true);
     fixture_end(&world);
 }
+
+/* ---- what is not worth a write ---- */
+
+static unsigned lists_asked_for;
+
+static void count_requests(void *context, const struct sim_passing *passing)
+{
+    (void)context;
+    if (passing->arrives && passing->by_client && passing->server_port == PLANT_DEVICES_PORT
+        && slice_has_prefix(passing->bytes, slice_text("GET /trust "))) {
+        lists_asked_for++;
+    }
+}
+
+TEST("a device writes nothing for a trust list that it has stored already, after a restart neither")
+{
+    struct plant_spec own = with(70, 0);
+    REQUIRE(fixture_stand(&world, &own));
+    sim_run_for(world.world, 10000);
+    for (unsigned life = 0; life < 2; life++) {
+        lists_asked_for = 0;
+        sim_tap(world.world, count_requests, NULL);
+        uint64_t before = fixture_operations(&world, "dev-0000");
+        sim_run_for(world.world, HOUR_MS);
+        CHECK(lists_asked_for >= 6 * DEVICES);
+        CHECK_U64(fixture_operations(&world, "dev-0000"), before);
+        plant_kill(world.plant, plant_device(world.plant, 0), BACK_MS);
+        sim_run_for(world.world, 10000);
+    }
+    fixture_end(&world);
+}
+
+TEST("a trust list that went from a device's folder is there again with its next start")
+{
+    struct plant_spec own = with(71, 0);
+    REQUIRE(fixture_stand(&world, &own));
+    struct sim_disk *disk = sim_disk_of(world.world, "dev-0000");
+    plant_kill(world.plant, plant_device(world.plant, 0), BACK_MS);
+    CHECK(sim_disk_unlink(disk, "/hf/state/trust.cbor") == PORT_OK);
+    sim_run_for(world.world, BACK_MS);
+    CHECK(fixture_wait_live(&world, PATIENCE_MS));
+    CHECK(sim_disk_find(disk, "/hf/state/trust.cbor") != NULL);
+    fixture_end(&world);
+}

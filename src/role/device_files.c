@@ -183,9 +183,13 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
         device_say(d, "the trust list is refused: its ingest key is no key");
         return false;
     }
-    if (!is_stored && !device_store_trust(d, list)) {
+    /* Nearly every answer is the list that is stored already: flash is not worn for that. */
+    struct digest digest = hash_of(list);
+    bool is_kept = is_stored || memcmp(&digest, &d->trust_stored, sizeof digest) == 0;
+    if (!is_kept && !device_store_trust(d, list)) {
         return false;
     }
+    d->trust_stored = digest;
     bool is_other = !d->has_trust || memcmp(key.bytes, d->ingest_key.bytes, sizeof key.bytes) != 0;
     d->trust_number = trust.number;
     if (is_other && d->has_trust && !device_begin_boot(d)) {

@@ -78,6 +78,7 @@ struct device {
      */
     bool has_trust;
     uint64_t trust_number;
+    struct digest trust_stored; /* of the list as it lies in trust.cbor; zeroes: unknown */
     struct key_public ingest_key;
     uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
     struct mac_key mac_key;
