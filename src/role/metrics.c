@@ -33,6 +33,22 @@ void metrics_value(struct writer *w, const char *name, const char *labels, uint6
     write_text(w, "\n");
 }
 
+/* Nearly always there is nothing to escape. */
+static void write_escaped(struct writer *w, struct slice text)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.at[i];
+        if (c == '"' || c == '\\' || c == '\n') {
+            write_slice(w, slice_of(text.at + from, i - from));
+            write_u8(w, '\\');
+            write_u8(w, c == '\n' ? 'n' : c);
+            from = i + 1;
+        }
+    }
+    write_slice(w, slice_after(text, from));
+}
+
 void metrics_labelled(
     struct writer *w, const char *name, const char *label, struct slice text, uint64_t value)
 {
@@ -40,13 +56,7 @@ void metrics_labelled(
     write_text(w, "{");
     write_text(w, label);
     write_text(w, "=\"");
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.at[i];
-        if (c == '"' || c == '\\' || c == '\n') {
-            write_u8(w, '\\');
-        }
-        write_u8(w, c == '\n' ? 'n' : c);
-    }
+    write_escaped(w, text);
     write_text(w, "\"} ");
     write_decimal(w, value);
     write_text(w, "\n");
