@@ -316,11 +316,18 @@ void trace_event(struct trace *t,
                                        .what = RECORDER_EVENT};
     uint32_t none = t->recorder.turn;
     uint32_t len = head.image_len + head.bytes_len;
+    bool has_state = t->cores[core].state != NULL;
     trace_at(t, core, instance, state);
-    bool has_room = t->cores[core].state != NULL ? keep_state(t, head, mark, len)
-                                                 : recorder_make_room(&t->recorder, &none, 0, len);
-    if (has_room) {
-        uint8_t *to = recorder_put(&t->recorder, head);
+    /* A state that is known and room for the event: nothing has to be saved first. */
+    uint8_t *to = has_state && recorder_size(len) <= RECORDER_RECORD_MAX
+                      ? recorder_put_quickly(&t->recorder, mark, head)
+                      : NULL;
+    if (to == NULL
+        && (has_state ? keep_state(t, head, mark, len)
+                      : recorder_make_room(&t->recorder, &none, 0, len))) {
+        to = recorder_put(&t->recorder, head);
+    }
+    if (to != NULL) {
         memcpy(to, event, head.image_len);
         if (bytes.len > 0) {
             memcpy(to + head.image_len, bytes.at, bytes.len);
