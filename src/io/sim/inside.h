@@ -126,6 +126,7 @@ struct port_conn {
     uint64_t id;   /* in the net's table */
     uint64_t peer; /* id of the other end; 0: none yet */
     struct machine *there;
+    struct link *inward; /* from there to here; NULL: not looked up yet. Links stay for ever */
     struct port_listener *listener;
     enum conn_stage stage;
     void *user;

@@ -71,12 +71,29 @@ struct link *net_link(struct sim_world *world, const struct machine *from, const
     return *place;
 }
 
+static uint64_t travel_us(struct sim_world *world, const struct link *link)
+{
+    return link->delay_us + (link->jitter_us > 0 ? rng_below(&world->chance, link->jitter_us) : 0);
+}
+
 uint64_t net_travel_us(struct sim_world *world,
                        const struct machine *from,
                        const struct machine *to)
 {
-    const struct link *link = net_link(world, from, to);
-    return link->delay_us + (link->jitter_us > 0 ? rng_below(&world->chance, link->jitter_us) : 0);
+    return travel_us(world, net_link(world, from, to));
+}
+
+struct link *net_link_to(struct port_conn *conn)
+{
+    if (conn->inward == NULL) {
+        conn->inward = net_link(conn->port->world, conn->there, conn->port->machine);
+    }
+    return conn->inward;
+}
+
+uint64_t net_travel_to_us(struct port_conn *conn)
+{
+    return travel_us(conn->port->world, net_link_to(conn));
 }
 
 void sim_set_link(struct sim_world *world,

@@ -31,6 +31,9 @@ struct link *net_link(struct sim_world *world,
 uint64_t net_travel_us(struct sim_world *world,
                        const struct machine *from,
                        const struct machine *to);
+/* The same of what comes to this end, without a search. */
+struct link *net_link_to(struct port_conn *conn);
+uint64_t net_travel_to_us(struct port_conn *conn);
 struct port_conn *net_conn(struct sim_world *world, uint64_t id);
 struct port_conn *net_conn_new(struct port *port, const struct port_listen_options *options);
 void net_shaking_ends(struct port_conn *conn);

@@ -55,7 +55,7 @@ void net_send(struct port_conn *to,
     *to->arriving_end = segment;
     to->arriving_end = &segment->next;
     to->flight += len;
-    uint64_t at_us = world->now_us + extra_us + net_travel_us(world, to->there, to->port->machine);
+    uint64_t at_us = world->now_us + extra_us + net_travel_to_us(to);
     to->arrives_us = at_us > to->arrives_us ? at_us : to->arrives_us;
     sim_happen(to->port, to->arrives_us - world->now_us, SIM_NET, to->id, NET_ARRIVE);
 }
@@ -310,7 +310,7 @@ static void take(struct port_conn *conn, const struct segment *segment)
 
 void net_arrive(struct port_conn *conn)
 {
-    if (net_link(conn->port->world, conn->there, conn->port->machine)->cut) {
+    if (net_link_to(conn)->cut) {
         conn->held++;
         return;
     }
