@@ -99,9 +99,12 @@ void disk_folder_of(const char *path, char out[SIM_PATH_MAX])
 
 bool disk_is_in_folder(const char *path, const char *folder)
 {
-    char own[SIM_PATH_MAX];
-    disk_folder_of(path, own);
-    return strcmp(own, folder) == 0;
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path) {
+        return strcmp(slash == NULL ? "." : "/", folder) == 0;
+    }
+    size_t len = (size_t)(slash - path);
+    return strncmp(path, folder, len) == 0 && folder[len] == '\0';
 }
 
 static uint64_t hash_of_path(const char *path)
