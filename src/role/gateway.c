@@ -385,6 +385,7 @@ static void close_all(struct gateway *g)
     trace_stop(g->trace);
     g->trace = NULL;
     if (g->bus != NULL && g->exit_code == 0) {
+        g->acked = bus_acked(g->bus);
         gateway_report(g);
     }
     port_tls_free(g->tls);

@@ -55,7 +55,6 @@ static void write_clock(struct gateway *g, struct writer *w)
 
 static void write_spool(struct gateway *g, struct writer *w)
 {
-    bus_position acked = bus_acked(g->bus);
     metrics_name(w, "holdfast_gateway_commits_total", "counter", "Group commits of the spool.");
     metrics_value(w, "holdfast_gateway_commits_total", NULL, g->counts.commits);
     metrics_histogram_write(w, "holdfast_gateway_commit_seconds",
@@ -68,7 +67,7 @@ static void write_spool(struct gateway *g, struct writer *w)
     metrics_name(w, "holdfast_gateway_spool_unread_bytes", "gauge",
                  "Durable bytes that ingest has not applied.");
     metrics_value(w, "holdfast_gateway_spool_unread_bytes", NULL,
-                  bus_durable(g->bus) > acked ? bus_durable(g->bus) - acked : 0);
+                  bus_durable(g->bus) > g->acked ? bus_durable(g->bus) - g->acked : 0);
     metrics_name(w, "holdfast_gateway_stalls_total", "counter",
                  "Times a client had to wait to be read.");
     metrics_value(w, "holdfast_gateway_stalls_total", NULL, g->counts.stalls);

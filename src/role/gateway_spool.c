@@ -122,7 +122,8 @@ void gateway_has_room(struct gateway *g)
 
 void gateway_retain(struct gateway *g)
 {
-    if (bus_retain_from(g->bus, bus_acked(g->bus)) == BUS_BROKEN) {
+    g->acked = bus_acked(g->bus);
+    if (bus_retain_from(g->bus, g->acked) == BUS_BROKEN) {
         gateway_fail(g, GATEWAY_STORAGE_FAILED, "the spool cannot be pruned", bus_why(g->bus));
         return;
     }
