@@ -521,6 +521,9 @@ static bool put_counters(struct ingest *in)
     }
     for (size_t i = 0; i < ADMIT_REASON_COUNT && ok; i++) {
         char name[STORE_COUNTER_MAX + 1];
+        if (now->reasons[i] == was->reasons[i]) {
+            continue; /* nearly always: its name is not even made */
+        }
         (void)snprintf(name, sizeof name, "refused.%s", admit_reason_name((enum admit_reason)i));
         ok = add_counter(in, name, now->reasons[i], was->reasons[i]);
     }
