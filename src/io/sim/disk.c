@@ -377,6 +377,7 @@ static void add_change(struct sim_disk *disk,
         INVARIANT(change->bytes != NULL);
         memcpy(change->bytes, bytes->at, bytes->len);
         change->len = bytes->len;
+        disk_spoil_write(disk, change);
     }
 }
 
@@ -447,17 +448,17 @@ static bool is_overtaken(const struct sim_inode *inode, size_t index, uint64_t m
 void sim_disk_sync(struct sim_disk *disk, struct sim_inode *inode, uint64_t mark)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < inode->changes_count; i++) {
+    for (size_t i = 0; i < inode->changes_count && !disk->is_lying; i++) {
         struct change *change = &inode->changes[i];
         bool waits = change->number > mark || (change->limbo && !is_overtaken(inode, i, mark));
         if (waits) {
             inode->changes[kept++] = *change;
         } else {
-            disk_apply(&inode->durable, change);
+            disk_reach(disk, inode, change);
             free(change->bytes);
         }
     }
-    inode->changes_count = kept;
+    inode->changes_count = disk->is_lying ? inode->changes_count : kept;
     done(disk);
 }
 
@@ -556,7 +557,7 @@ enum port_result sim_disk_dir_sync(struct sim_disk *disk, const char *path)
     }
     size_t kept = 0;
     for (size_t i = 0; i < disk->ops_count; i++) {
-        if (disk_is_in_folder(disk->ops[i].path, clean)) {
+        if (!disk->is_lying && disk_is_in_folder(disk->ops[i].path, clean)) {
             disk_names_apply(&disk->durable, &disk->ops[i]);
             op_free(&disk->ops[i]);
         } else {

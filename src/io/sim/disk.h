@@ -100,7 +100,30 @@ size_t sim_disk_unsynced_sectors(const struct sim_disk *disk,
 /* What is found when the power comes back: a disk of its own, all durable, no file open. */
 struct sim_disk *sim_disk_after_cut(const struct sim_disk *disk, const struct sim_cut *cut);
 
-/* Rot: flips one bit of one file at rest, both drawn by the seed. False: there is no byte. */
+/* ---- a disk that lies: more than anything promises to survive, but what is lost must be told ----
+ *
+ * A file in memory hides what a lie did to the medium: the file of a spoilt write shows what was
+ * written until the power goes, and so does every file in which a write waits for its sync.
+ */
+
+/* While it lies about syncs, those of files and of folders are reported as ever and make nothing
+ * durable; the first honest one covers what they left. Stays through a cut. */
+void sim_disk_set_lying(struct sim_disk *disk, bool is_lying);
+
+/* What becomes of a write that was reported well and synced. The file is as long as it makes it, of
+ * what was there before or zeroes. Before its sync a cut leaves nothing of it. */
+enum sim_lie {
+    SIM_LIE_NONE,
+    SIM_LIE_LOST,       /* it reaches nothing */
+    SIM_LIE_MISDIRECTED /* its sectors reach others, in a row, of a file that the seed draws: each
+                          sector of the disk is as likely. A file does not grow by it. */
+};
+
+/* Spoils the nth write from now (1: the next); SIM_LIE_NONE takes that back. Stays through a cut.
+ */
+void sim_disk_spoil(struct sim_disk *disk, uint64_t nth, enum sim_lie lie, uint64_t seed);
+
+/* Rot: flips one durable bit of one file, both drawn by the seed. False: there is no byte. */
 bool sim_disk_rot(struct sim_disk *disk, uint64_t seed);
 
 /* Tells disks apart by what is durable on them. */

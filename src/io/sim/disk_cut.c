@@ -27,7 +27,7 @@ static size_t reachable(const struct sim_disk *disk, struct sim_inode **out)
     return count;
 }
 
-static struct sim_inode **reachable_new(const struct sim_disk *disk, size_t *count)
+struct sim_inode **disk_inodes_new(const struct sim_disk *disk, size_t *count)
 {
     struct sim_inode **list = calloc(disk->durable.count + disk->ops_count + 1, sizeof *list);
     INVARIANT(list != NULL);
@@ -71,7 +71,7 @@ size_t sim_disk_unsynced(const struct sim_disk *disk)
 {
     size_t inodes_count;
     size_t sum = 0;
-    struct sim_inode **inodes = reachable_new(disk, &inodes_count);
+    struct sim_inode **inodes = disk_inodes_new(disk, &inodes_count);
     for (size_t i = 0; i < inodes_count; i++) {
         sum += inodes[i]->changes_count;
     }
@@ -97,7 +97,7 @@ size_t sim_disk_unsynced_sectors(const struct sim_disk *disk, size_t index)
 {
     size_t inodes_count;
     size_t count;
-    struct sim_inode **inodes = reachable_new(disk, &inodes_count);
+    struct sim_inode **inodes = disk_inodes_new(disk, &inodes_count);
     struct waiting *waiting = waiting_new(inodes, inodes_count, &count);
     size_t sectors = index < count ? sectors_of(waiting[index].change) : 0;
     free(waiting);
@@ -122,6 +122,9 @@ static void survive(struct pages *to,
                     enum sim_fate fate,
                     struct rng *chance)
 {
+    if (change->lie != SIM_LIE_NONE) {
+        return;
+    }
     if (change->bytes == NULL) {
         if (sector_survives(fate, 0, chance)) {
             disk_apply(to, change);
@@ -225,11 +228,13 @@ static struct sim_inode **contents_after(struct sim_inode *const *inodes,
 struct sim_disk *sim_disk_after_cut(const struct sim_disk *disk, const struct sim_cut *cut)
 {
     size_t count;
-    struct sim_inode **inodes = reachable_new(disk, &count);
+    struct sim_inode **inodes = disk_inodes_new(disk, &count);
     struct sim_inode **made = contents_after(inodes, count, cut);
     struct sim_disk *after = sim_disk_new();
     struct names names = {0};
     after->room = disk->room;
+    after->is_lying = disk->is_lying;
+    after->spoil = disk->spoil;
     names_copy(&names, &disk->durable);
     keep_names(&names, disk, cut);
     drop_orphans(&names);
@@ -279,29 +284,4 @@ uint64_t sim_disk_hash(const struct sim_disk *disk)
         sum += hash ^ hash >> 31;
     }
     return sum;
-}
-
-bool sim_disk_rot(struct sim_disk *disk, uint64_t seed)
-{
-    struct rng chance = rng_from_seed(seed);
-    size_t count;
-    uint64_t total = 0;
-    struct sim_inode **inodes = reachable_new(disk, &count);
-    for (size_t i = 0; i < count; i++) {
-        total += inodes[i]->durable.len;
-    }
-    uint64_t at = total > 0 ? rng_below(&chance, total) : 0;
-    for (size_t i = 0; i < count && total > 0; i++) {
-        if (at < inodes[i]->durable.len) {
-            uint8_t byte = 0;
-            (void)pages_read(&inodes[i]->durable, at, &byte, 1);
-            byte ^= (uint8_t)(1u << rng_below(&chance, 8));
-            pages_put(&inodes[i]->durable, at, slice_of(&byte, 1));
-            pages_put(&inodes[i]->now, at, slice_of(&byte, 1));
-            break;
-        }
-        at -= inodes[i]->durable.len;
-    }
-    free(inodes);
-    return total > 0;
 }

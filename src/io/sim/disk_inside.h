@@ -1,4 +1,4 @@
-/* What disk.c (a disk in use) and disk_cut.c (what is found after a cut) share. */
+/* What disk.c (a disk in use), disk_cut.c (what is found after a cut) and disk_lies.c share. */
 #ifndef IO_SIM_DISK_INSIDE_H
 #define IO_SIM_DISK_INSIDE_H
 
@@ -11,6 +11,8 @@ struct change {      /* to one file, not durable yet */
     uint8_t *bytes;  /* NULL: a truncation */
     size_t len;
     bool limbo;
+    enum sim_lie lie;
+    uint64_t stray_seed; /* SIM_LIE_MISDIRECTED */
 };
 
 struct sim_inode {
@@ -40,12 +42,20 @@ struct name_op {
     struct sim_inode *inode; /* NAME_MAKE; NULL: a folder */
 };
 
+struct spoil {
+    uint64_t nth; /* write from now; 0: none */
+    enum sim_lie lie;
+    uint64_t seed;
+};
+
 struct sim_disk {
     struct names now, durable;
     struct name_op *ops; /* not durable yet, oldest first */
     size_t ops_count, ops_cap;
     uint64_t room;
     uint64_t change_number, operations;
+    bool is_lying; /* about syncs */
+    struct spoil spoil;
     sim_disk_watcher *watcher;
     void *watcher_context;
 };
@@ -62,5 +72,12 @@ void disk_names_put(struct names *names, const char *path, struct sim_inode *ino
 void disk_names_apply(struct names *names, const struct name_op *op);
 void disk_names_free(struct names *names);
 void disk_apply(struct pages *to, const struct change *change);
+
+/* Every inode that may be found again, once each; on the heap. */
+struct sim_inode **disk_inodes_new(const struct sim_disk *disk, size_t *count);
+
+/* disk_lies.c */
+void disk_spoil_write(struct sim_disk *disk, struct change *change);
+void disk_reach(struct sim_disk *disk, struct sim_inode *inode, const struct change *change);
 
 #endif

@@ -121,6 +121,11 @@ void sim_fail(struct sim_world *world,
 /* Has the fault last set on that call struck? */
 bool sim_has_struck(struct sim_world *world, const char *machine, enum sim_call call);
 
+/* The lies of io/sim/disk.h, where the world's chance draws: a bit that rots in whatever is durable
+ * on the machine (false: nothing is), and the nth write from now. */
+bool sim_rot(struct sim_world *world, const char *machine);
+void sim_spoil_write(struct sim_world *world, const char *machine, uint64_t nth, enum sim_lie lie);
+
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 

@@ -217,6 +217,16 @@ bool sim_has_struck(struct sim_world *world, const char *machine, enum sim_call 
     return sim_machine(world, machine)->faults[call].has_struck;
 }
 
+bool sim_rot(struct sim_world *world, const char *machine)
+{
+    return sim_disk_rot(sim_machine(world, machine)->disk, rng_u64(&world->chance));
+}
+
+void sim_spoil_write(struct sim_world *world, const char *machine, uint64_t nth, enum sim_lie lie)
+{
+    sim_disk_spoil(sim_machine(world, machine)->disk, nth, lie, rng_u64(&world->chance));
+}
+
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us)
 {
     sim_machine(world, machine)->sync_us = us;
