@@ -208,6 +208,7 @@ int plant_start(struct plant *p, uint32_t which)
     process->exit_code = 0;
     int code = begin(p, process);
     if (code != 0) {
+        process->refusals++;
         process->exit_code = code;
         ended(p, process);
     }
@@ -418,6 +419,11 @@ bool plant_is_up(const struct plant *p, uint32_t process)
 uint64_t plant_starts(const struct plant *p, uint32_t process)
 {
     return p->processes[process].starts;
+}
+
+uint64_t plant_refusals(const struct plant *p, uint32_t process)
+{
+    return p->processes[process].refusals;
 }
 
 int plant_exit_code(const struct plant *p, uint32_t process)

@@ -64,6 +64,7 @@ const char *plant_machine(const struct plant *plant, uint32_t process);
 int plant_start(struct plant *plant, uint32_t process);
 bool plant_is_up(const struct plant *plant, uint32_t process);
 uint64_t plant_starts(const struct plant *plant, uint32_t process);
+uint64_t plant_refusals(const struct plant *plant, uint32_t process); /* starts that ended so */
 int plant_exit_code(const struct plant *plant, uint32_t process); /* of its last end; -1: killed */
 
 /* SIGSTOP, and SIGCONT after `ms`; 0: goes on now with what comes from now on. */

@@ -41,7 +41,7 @@ struct plant_process {
     bool is_told;     /* back_ms was said by who ended it */
     bool was_killed;
     struct restart restart; /* of server roles */
-    uint64_t starts;
+    uint64_t starts, refusals;
     int exit_code;
 };
 

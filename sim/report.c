@@ -225,6 +225,7 @@ void report_write_json(const struct report *r, struct writer *w)
     put_number(w, "acked", r->acked);
     put_number(w, "applied", r->applied);
     put_number(w, "dropped", r->dropped);
+    put_number(w, "refusals", r->refusals);
     put_number(w, "breaches", r->breaches);
     write_text(w, ",\"faults\":{");
     for (int i = 0, put_count = 0; i < FAULT_KIND_COUNT; i++) {

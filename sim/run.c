@@ -49,6 +49,11 @@ static uint64_t set(const struct run *r, enum plan_setting which)
     return r->plan->settings[which];
 }
 
+static bool asks(const struct run *r, enum checker which)
+{
+    return r->report->covers[which] != COVER_NOTHING;
+}
+
 /* What is known so far, should the next moment be the last. */
 static void enter(struct run *r, enum run_phase phase)
 {
@@ -103,6 +108,7 @@ static void stand_up(struct run *r)
         sim_run_for(r->world, LOOK_MS);
     }
     r->report->stood_ms = sim_now_ms(r->world);
+    /* Asked in every run: no fault has struck yet. */
     uint32_t live = plant_live(r->plant);
     findings_looked(&r->report->findings, CHECK_LIVENESS, r->devices);
     findings_add(&r->report->findings, CHECK_LIVENESS, r->devices - live,
@@ -174,6 +180,9 @@ static void be_live(struct run *r)
               && collect_is_ingested(r->plant, (uint32_t)set(r, PLAN_GATEWAYS));
     }
     r->report->drained_ms = sim_now_ms(r->world) - healed_ms;
+    if (!asks(r, CHECK_LIVENESS)) {
+        return;
+    }
     findings_looked(found, CHECK_LIVENESS, r->devices);
     uint32_t count = drained(r);
     findings_add(found, CHECK_LIVENESS, r->devices - count,
@@ -202,7 +211,7 @@ static void be_calm(struct run *r)
     size_t sent = r->history.sent.count;
     uint64_t started = starts(r);
     sim_run_for(r->world, set(r, PLAN_CALM_MS));
-    if (set(r, PLAN_CALM_MS) == 0) {
+    if (set(r, PLAN_CALM_MS) == 0 || !asks(r, CHECK_LIVENESS)) {
         return;
     }
     findings_looked(found, CHECK_LIVENESS, 3);
@@ -272,14 +281,14 @@ static void check(struct run *r)
     report->dropped = r->history.dropped.count;
     exclude_stolen(r);
     findings_add(&report->findings, CHECK_TELEMETRY, ok ? 0 : 1, "the store cannot be read");
-    if (report->covers[CHECK_REGISTRY] != COVER_NOTHING) {
+    if (asks(r, CHECK_REGISTRY)) {
         check_registry(&reader, r->devices, &report->findings);
     }
     plant_leave(&reader);
-    if (report->covers[CHECK_NUMBERS] != COVER_NOTHING) {
+    if (asks(r, CHECK_NUMBERS)) {
         check_numbers(&r->history, &report->findings);
     }
-    if (report->covers[CHECK_TELEMETRY] != COVER_NOTHING) {
+    if (asks(r, CHECK_TELEMETRY)) {
         check_telemetry(&r->history, report->covers[CHECK_TELEMETRY] == COVER_DETECTED,
                         &report->findings);
     }
@@ -300,6 +309,9 @@ static void finish(struct run *r, uint64_t began_us)
     report->turns = sim_turns(r->world);
     report->events = sim_events(r->world);
     report->restarts = starts(r) - plant_processes(r->plant);
+    for (uint32_t i = 0; i < plant_processes(r->plant); i++) {
+        report->refusals += plant_refusals(r->plant, i);
+    }
     feed_end(r->feed);
     strikes_free(r->strikes);
     plant_close(r->plant);

@@ -2,40 +2,12 @@
 
 #include "base/invariant.h"
 #include "sim/forge.h"
-#include "sim/hostile.h"
-#include "sim/twin.h"
+#include "sim/strike_inside.h"
 #include "sim/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What ends at its time. */
-struct lasting {
-    uint64_t until_ms;
-    enum fault_kind kind;
-    char a[PLAN_NAME_MAX], b[PLAN_NAME_MAX];
-    uint64_t back_ms;      /* of FAULT_ROLL_BACK: how long it is down then */
-    struct sim_disk *disk; /* of FAULT_ROLL_BACK: what comes back */
-};
-
-struct strikes {
-    struct plant *plant;
-    struct sim_world *world;
-    const struct plan *plan;
-    struct report *report;
-    struct lasting *lasting;
-    size_t count, cap;
-    /* a power cut that waits for an operation of a disk */
-    struct trap {
-        struct strikes *strikes;
-        char machine[PLAN_NAME_MAX];
-        uint64_t left, again, back_ms; /* again: of the recovery; 0: not */
-        bool armed;
-    } trap;
-    struct twins *twins;
-    struct hostiles *hostiles;
-};
 
 struct strikes *strikes_new(struct plant *plant, const struct plan *plan, struct report *report)
 {
@@ -104,7 +76,7 @@ static bool is_machine(const struct strikes *s, const char *name)
 
 /* ---- what lasts ---- */
 
-static struct lasting *last(struct strikes *s, const struct plan_event *event, int64_t for_ms)
+struct lasting *strike_lasts(struct strikes *s, const struct plan_event *event, int64_t for_ms)
 {
     if (s->count == s->cap) {
         s->cap = s->cap == 0 ? 64 : s->cap * 2;
@@ -134,27 +106,6 @@ static void usual_link(struct strikes *s, const char *from, const char *to)
                  s->plan->settings[PLAN_JITTER_US]);
 }
 
-static struct sim_disk *image_of(struct sim_disk *disk)
-{
-    size_t count = sim_disk_unsynced(disk);
-    uint8_t *fates = malloc(count + 1);
-    INVARIANT(fates != NULL);
-    memset(fates, SIM_KEPT, count + 1);
-    struct sim_disk *copy = sim_disk_after_cut(
-        disk, &(struct sim_cut){.fates = fates, .count = count, .names = SIM_NAMES_KEPT});
-    free(fates);
-    return copy;
-}
-
-static void put_back(struct strikes *s, struct lasting *l)
-{
-    plant_power_cut(s->plant, l->a, l->back_ms);
-    sim_put_disk(s->world, l->a, l->disk);
-    l->disk = NULL;
-}
-
-typedef void ender(struct strikes *s, struct lasting *l);
-
 static void end_delay(struct strikes *s, struct lasting *l)
 {
     usual_link(s, l->a, l->b);
@@ -181,16 +132,6 @@ static void end_drift(struct strikes *s, struct lasting *l)
     sim_set_drift(s->world, l->a, 0);
 }
 
-static void end_no_space(struct strikes *s, struct lasting *l)
-{
-    sim_disk_set_room(sim_disk_of(s->world, l->a), UINT64_MAX);
-}
-
-static void end_slow_sync(struct strikes *s, struct lasting *l)
-{
-    sim_set_sync_time(s->world, l->a, s->plan->settings[PLAN_SYNC_US]);
-}
-
 static void end_clone(struct strikes *s, struct lasting *l)
 {
     twins_end(s->twins, l->a);
@@ -200,8 +141,9 @@ static ender *const enders[FAULT_KIND_COUNT] = {
     [FAULT_DELAY] = end_delay,         [FAULT_CUT] = end_cut,
     [FAULT_PARTITION] = end_partition, [FAULT_NO_CLOCK] = end_no_clock,
     [FAULT_DRIFT] = end_drift,         [FAULT_NO_SPACE] = end_no_space,
-    [FAULT_SLOW_SYNC] = end_slow_sync, [FAULT_ROLL_BACK] = put_back,
-    [FAULT_CLONE] = end_clone,
+    [FAULT_SLOW_SYNC] = end_slow_sync, [FAULT_ROLL_BACK] = end_roll_back,
+    [FAULT_CLONE] = end_clone,         [FAULT_LYING_SYNC] = end_lies,
+    [FAULT_LOST_WRITE] = end_lies,     [FAULT_MISDIRECT] = end_lies,
 };
 
 static void end_until(struct strikes *s, uint64_t now_ms)
@@ -258,12 +200,10 @@ static bool set_trap(struct strikes *s, const struct plan_event *event, bool aga
 
 /* ---- each fault: false where it met nothing ---- */
 
-typedef bool striker(struct strikes *s, const struct plan_event *e);
-
 static bool strike_delay(struct strikes *s, const struct plan_event *e)
 {
     sim_set_link(s->world, e->target, e->other, (uint64_t)e->args[0], (uint64_t)e->args[1]);
-    (void)last(s, e, e->args[2]);
+    (void)strike_lasts(s, e, e->args[2]);
     return true;
 }
 
@@ -273,7 +213,7 @@ static bool strike_cut(struct strikes *s, const struct plan_event *e)
     if (e->kind == FAULT_PARTITION) {
         sim_cut_link(s->world, e->other, e->target);
     }
-    (void)last(s, e, e->args[0]);
+    (void)strike_lasts(s, e, e->args[0]);
     return true;
 }
 
@@ -334,59 +274,24 @@ static bool strike_clock_jump(struct strikes *s, const struct plan_event *e)
 static bool strike_no_clock(struct strikes *s, const struct plan_event *e)
 {
     sim_set_clock(s->world, e->target, -sim_wall_ms(s->world, e->target), TIME_UNKNOWN);
-    (void)last(s, e, e->args[0]);
+    (void)strike_lasts(s, e, e->args[0]);
     return true;
 }
 
 static bool strike_drift(struct strikes *s, const struct plan_event *e)
 {
     sim_set_drift(s->world, e->target, (int32_t)e->args[0]);
-    (void)last(s, e, e->args[1]);
-    return true;
-}
-
-static bool strike_no_space(struct strikes *s, const struct plan_event *e)
-{
-    sim_disk_set_room(sim_disk_of(s->world, e->target), 0);
-    (void)last(s, e, e->args[0]);
-    return true;
-}
-
-static bool strike_write_fails(struct strikes *s, const struct plan_event *e)
-{
-    sim_fail(s->world, e->target, SIM_WRITE, (uint64_t)e->args[0], PORT_FAILED,
-             e->kind == FAULT_DISK_DIES);
-    return true;
-}
-
-static bool strike_sync_fails(struct strikes *s, const struct plan_event *e)
-{
-    sim_fail(s->world, e->target, SIM_SYNC, (uint64_t)e->args[0], PORT_FAILED, false);
-    return true;
-}
-
-static bool strike_slow_sync(struct strikes *s, const struct plan_event *e)
-{
-    sim_set_sync_time(s->world, e->target, (uint64_t)e->args[0]);
-    (void)last(s, e, e->args[1]);
-    return true;
-}
-
-static bool strike_roll_back(struct strikes *s, const struct plan_event *e)
-{
-    struct lasting *l = last(s, e, e->args[0]);
-    l->disk = image_of(sim_disk_of(s->world, e->target));
-    l->back_ms = (uint64_t)e->args[1];
+    (void)strike_lasts(s, e, e->args[1]);
     return true;
 }
 
 static bool strike_clone(struct strikes *s, const struct plan_event *e)
 {
-    struct sim_disk *image = image_of(sim_disk_of(s->world, e->target));
+    struct sim_disk *image = strike_image_of(sim_disk_of(s->world, e->target));
     if (!twins_begin(s->twins, device_of(s, e), image)) {
         return false;
     }
-    (void)last(s, e, e->args[0]);
+    (void)strike_lasts(s, e, e->args[0]);
     return true;
 }
 
@@ -424,6 +329,10 @@ static striker *const strikers[FAULT_KIND_COUNT] = {
     [FAULT_SLOW_SYNC] = strike_slow_sync,
     [FAULT_ROLL_BACK] = strike_roll_back,
     [FAULT_CLONE] = strike_clone,
+    [FAULT_LYING_SYNC] = strike_lying_sync,
+    [FAULT_LOST_WRITE] = strike_spoilt_write,
+    [FAULT_MISDIRECT] = strike_spoilt_write,
+    [FAULT_ROT] = strike_rot,
     [FAULT_HOSTILE_DEVICE] = strike_hostile_device,
     [FAULT_HOSTILE_GATEWAY] = strike_hostile_gateway,
 };
@@ -482,6 +391,7 @@ static void heal_machine(struct strikes *s, const char *name)
     sim_set_clock(s->world, name, 0, TIME_SYNCED);
     sim_set_drift(s->world, name, 0);
     sim_disk_set_room(sim_disk_of(s->world, name), UINT64_MAX);
+    strike_be_honest(s, name);
     sim_set_sync_time(s->world, name, s->plan->settings[PLAN_SYNC_US]);
     sim_pause(s->world, name, 0);
 }

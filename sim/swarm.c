@@ -37,6 +37,10 @@ static const struct range ranges[FAULT_KIND_COUNT][FAULT_ARGS_MAX] = {
     [FAULT_SLOW_SYNC] = {{1000, 3000000}, {500, 20000}},
     [FAULT_ROLL_BACK] = {{1000, 30000}, {0, 5000}},
     [FAULT_CLONE] = {{1000, 30000}},
+    [FAULT_LYING_SYNC] = {{100, 20000}, {0, 5000}},
+    [FAULT_LOST_WRITE] = {{1, 40}, {100, 20000}, {0, 5000}},
+    [FAULT_MISDIRECT] = {{1, 40}, {100, 20000}, {0, 5000}},
+    [FAULT_ROT] = {{1, 64}, {0, 5000}},
     [FAULT_HOSTILE_DEVICE] = {{1, 60}},
     [FAULT_HOSTILE_GATEWAY] = {{1, 40}},
 };
