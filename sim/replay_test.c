@@ -234,7 +234,7 @@ TEST("the traces of a device's cores lead to their states")
 
     begin(&device_trace_cores[DEVICE_TRACE_SEQUENCE], (struct slice){0});
     sequence_start(&sequence, NULL, &store);
-    for (int call = SEQUENCE_CALL_STORED; call <= SEQUENCE_CALL_NOTE_DONE; call++) {
+    for (int call = SEQUENCE_CALL_STORED; call <= SEQUENCE_CALL_NOTE_TRUST; call++) {
         struct sequence_event_image image = {.call = (uint8_t)call, .argument = 7};
         event(&sequence, &image, (struct slice){0});
         sequence_trace_call(&sequence, &image);

@@ -2,6 +2,7 @@
  * A device's folder: what is in it, and in which order it gets there. Everything is whole or not
  * there, and durable before anything is done because of it.
  */
+#include "base/invariant.h"
 #include "codec/pem.h"
 #include "io/folder.h"
 #include "io/read_all.h"
@@ -117,6 +118,20 @@ enum port_result device_load_sequence(struct device *d, struct port_why *why)
     return PORT_OK;
 }
 
+bool device_save_sequence(struct device *d)
+{
+    struct sequence_store store;
+    device_trace_call(d, SEQUENCE_CALL_SAVE, 0);
+    sequence_save(&d->sequence, &store);
+    if (!device_store_sequence(d, &store)) {
+        device_fail(d, "the file sequence", "cannot be written");
+        return false;
+    }
+    device_trace_call(d, SEQUENCE_CALL_STORED, 0);
+    sequence_stored(&d->sequence);
+    return true;
+}
+
 bool device_begin_boot(struct device *d)
 {
     struct sequence_store store;
@@ -173,7 +188,7 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
         device_say(d, "the trust list is refused: %s", fault.clause != NULL ? fault.clause : "?");
         return false;
     }
-    if (d->has_trust && trust.number < d->trust_number) {
+    if (trust.number < d->sequence.trust) {
         device_say(d, "the trust list is refused: its number went back");
         return false;
     }
@@ -190,8 +205,11 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
         return false;
     }
     d->trust_stored = digest;
+    if (!device_raise_trust(d, trust.number)) {
+        return false;
+    }
+    (void)promise_holds(PROMISE_FLOOR_MONOTONE, trust.number == d->sequence.trust);
     bool is_other = !d->has_trust || memcmp(key.bytes, d->ingest_key.bytes, sizeof key.bytes) != 0;
-    d->trust_number = trust.number;
     if (is_other && d->has_trust && !device_begin_boot(d)) {
         return false;
     }
@@ -216,6 +234,21 @@ bool device_store_trust(struct device *d, struct slice list)
         return false;
     }
     return true;
+}
+
+/*
+ * After trust.cbor: a cut between the two leaves the newer list, and the next start raises the
+ * floor by it. The other order could leave a floor above the list that is there, and a device
+ * without a link would have none.
+ */
+bool device_raise_trust(struct device *d, uint64_t number)
+{
+    if (number <= d->sequence.trust) {
+        return true;
+    }
+    device_trace_call(d, SEQUENCE_CALL_NOTE_TRUST, number);
+    sequence_note_trust(&d->sequence, number);
+    return device_save_sequence(d) && device_save_sequence(d); /* one to each copy */
 }
 
 bool device_load_trust(struct device *d)

@@ -77,7 +77,6 @@ struct device {
     /* the trust list in use; its ingest key stays that of the boot: another one begins a new boot
      */
     bool has_trust;
-    uint64_t trust_number;
     struct digest trust_stored; /* of the list as it lies in trust.cbor; zeroes: unknown */
     struct key_public ingest_key;
     uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
@@ -140,8 +139,10 @@ enum port_result device_lock(struct device *d, struct port_why *why);
 bool device_begin_boot(struct device *d); /* a new one, while we run */
 enum port_result device_load_sequence(struct device *d, struct port_why *why); /* and raises boot */
 bool device_store_sequence(struct device *d, const struct sequence_store *store);
+bool device_save_sequence(struct device *d); /* as it stands; false after device_fail */
 bool device_load_trust(struct device *d);
 bool device_store_trust(struct device *d, struct slice list);
+bool device_raise_trust(struct device *d, uint64_t number); /* the durable floor of lists */
 bool device_take_trust(struct device *d, struct slice list, bool is_stored); /* verifies it first */
 
 /* ---- device_identity.c ---- */

@@ -192,20 +192,6 @@ void device_read_journal(struct device *d)
 
 /* ---- acknowledged ---- */
 
-static bool save(struct device *d)
-{
-    struct sequence_store store;
-    device_trace_call(d, SEQUENCE_CALL_SAVE, 0);
-    sequence_save(&d->sequence, &store);
-    if (!device_store_sequence(d, &store)) {
-        device_fail(d, "the file sequence", "cannot be written");
-        return false;
-    }
-    device_trace_call(d, SEQUENCE_CALL_STORED, 0);
-    sequence_stored(&d->sequence);
-    return true;
-}
-
 void device_note_acked(struct device *d)
 {
     if (d->reader == NULL) {
@@ -216,7 +202,7 @@ void device_note_acked(struct device *d)
     sequence_note_done(&d->sequence, d->done);
     if (++d->acks_unsaved >= DEVICE_DONE_EVERY) {
         d->acks_unsaved = 0;
-        if (save(d) && bus_retain_from(d->bus, d->done) == BUS_BROKEN) {
+        if (device_save_sequence(d) && bus_retain_from(d->bus, d->done) == BUS_BROKEN) {
             device_fail(d, "the outbox", "old segments cannot be removed");
         }
     }

@@ -1,7 +1,7 @@
 /*
- * A device's counters: no number and no boot that was ever used may come again. Three boots: one
- * that ends like a crash, one that runs over several blocks, begins a new boot while it runs and
- * stops cleanly, one more.
+ * A device's counters: no number and no boot that was ever used may come again, and the floor of
+ * trust lists does not fall. Three boots: one that ends like a crash, one that runs over several
+ * blocks, accepts a trust list, begins a new boot while it runs and stops cleanly, one more.
  */
 #include "base/invariant.h"
 #include "durable.h"
@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TRUST = 7 };
+
 struct counters {
-    uint64_t used; /* the highest number that left the device */
-    uint32_t boot; /* the highest boot that did */
+    uint64_t used;  /* the highest number that left the device */
+    uint32_t boot;  /* the highest boot that did */
+    uint64_t trust; /* no trust list below this number may be used */
 };
 
 static void on_event(void *role, const struct port_event *ev)
@@ -67,6 +70,10 @@ static bool live_once(struct device *d, struct counters *life, int which)
     if (which != 1) {
         return true;
     }
+    if (!device_raise_trust(d, TRUST)) {
+        return false;
+    }
+    life->trust = TRUST;
     if (!device_begin_boot(d) || !use(d, life, 10)) {
         return false;
     }
@@ -94,7 +101,8 @@ static enum verdict recover(void *context, struct sim_world *world)
         struct device *d = open_counters(world);
         if (device_lock(d, &why) != PORT_OK || device_load_sequence(d, &why) != PORT_OK) {
             verdict = TOLD;
-        } else if (d->sequence.first <= life.used || d->sequence.boot <= life.boot) {
+        } else if (d->sequence.first <= life.used || d->sequence.boot <= life.boot
+                   || d->sequence.trust < life.trust) {
             verdict = BROKEN;
         } else {
             verdict = use(d, &life, 3) ? KEPT : TOLD;
@@ -107,7 +115,7 @@ static enum verdict recover(void *context, struct sim_world *world)
 static uint64_t promised(void *context)
 {
     const struct counters *life = context;
-    return life->used * 1000 + life->boot;
+    return life->used * 1000 + life->boot + life->trust;
 }
 
 const struct durable durable_sequence = {

@@ -539,6 +539,33 @@ def test_a_trust_list_of_a_stranger_is_refused(site, service):
     gateway.stop()
 
 
+def test_an_older_trust_list_is_refused_although_the_newest_was_removed(site, service):
+    """The floor of its number is with the counters: who removes the list, or puts an old one there, gains nothing."""
+    gateway = Gateway(site.d)
+    path = write_csv(site.d, 5)
+    site.number = 7
+    agent = Agent(site, service, gateway, "--source", f"csv:{path},rate=0", "--once")
+    check(agent.end() == 0, agent.words())
+    site.number = 6
+    for old in (None, site.trust_list()):
+        if old is None:
+            os.remove(f"{site.d}/state/trust.cbor")
+        else:
+            with open(f"{site.d}/state/trust.cbor", "wb") as f:
+                f.write(old)
+        before = len(agent.words())
+        refusals = 1 if old is None else 2  # of the list that is offered, and of the one that lies there
+        agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+        wait_for("the refusals", lambda a=agent, at=before, n=refusals: a.words()[at:].count("its number went back") >= n)
+        check(agent.stop() == 0 and "is live" not in agent.words()[before:], agent.words()[before:])
+    site.number = 7
+    before = len(agent.words())
+    agent = Agent(site, service, gateway, "--source", "host,period=100ms")
+    wait_for("a live session", lambda: "is live" in agent.words()[before:])
+    check(agent.stop() == 0, agent.words())
+    gateway.stop()
+
+
 def test_a_real_recording_arrives_value_by_value(site, service):
     """SKAB valve1/0, where the folder beside the checkout has it."""
     path = os.path.join(SHARED, "data/skab/valve1-0.csv")

@@ -19,10 +19,15 @@ static const char *const enroll_names[] = {
     [ENROLL_UNANSWERED] = "unanswered", [ENROLL_STORED] = "stored",
 };
 static const char *const call_names[SEQUENCE_CALL_COUNT] = {
-    [SEQUENCE_CALL_STORED] = "stored",       [SEQUENCE_CALL_WANTS] = "wants",
-    [SEQUENCE_CALL_TAKE] = "take",           [SEQUENCE_CALL_NOTE_ROW] = "note-row",
-    [SEQUENCE_CALL_NOTE_DONE] = "note-done", [SEQUENCE_CALL_SAVE] = "save",
-    [SEQUENCE_CALL_STOP] = "stop",           [SEQUENCE_CALL_BEGIN_BOOT] = "begin-boot",
+    [SEQUENCE_CALL_STORED] = "stored",
+    [SEQUENCE_CALL_WANTS] = "wants",
+    [SEQUENCE_CALL_TAKE] = "take",
+    [SEQUENCE_CALL_NOTE_ROW] = "note-row",
+    [SEQUENCE_CALL_NOTE_DONE] = "note-done",
+    [SEQUENCE_CALL_NOTE_TRUST] = "note-trust",
+    [SEQUENCE_CALL_SAVE] = "save",
+    [SEQUENCE_CALL_STOP] = "stop",
+    [SEQUENCE_CALL_BEGIN_BOOT] = "begin-boot",
 };
 
 #define LINK(member, kind, most) TRACE_FIELD(struct link, member, kind, most)
@@ -74,7 +79,7 @@ static const struct trace_field sequence_fields[] = {
     SEQUENCE(next, TRACE_UINT, UINT64_MAX),  SEQUENCE(reserved, TRACE_UINT, UINT64_MAX),
     SEQUENCE(asked, TRACE_UINT, UINT64_MAX), SEQUENCE(counter, TRACE_UINT, UINT64_MAX),
     SEQUENCE(row, TRACE_UINT, UINT64_MAX),   SEQUENCE(done, TRACE_UINT, UINT64_MAX),
-    SEQUENCE(stopped, TRACE_FLAG, 0),
+    SEQUENCE(trust, TRACE_UINT, UINT64_MAX), SEQUENCE(stopped, TRACE_FLAG, 0),
 };
 static const struct trace_field sequence_event_fields[] = {
     TRACE_NAMED(struct sequence_event_image, call, call_names),
@@ -177,6 +182,7 @@ void sequence_trace_call(struct sequence *s, const struct sequence_event_image *
         return;
     case SEQUENCE_CALL_NOTE_ROW: sequence_note_row(s, image->argument); return;
     case SEQUENCE_CALL_NOTE_DONE: sequence_note_done(s, image->argument); return;
+    case SEQUENCE_CALL_NOTE_TRUST: sequence_note_trust(s, image->argument); return;
     case SEQUENCE_CALL_SAVE: sequence_save(s, &store); return;
     case SEQUENCE_CALL_STOP: sequence_stop(s, &store); return;
     case SEQUENCE_CALL_BEGIN_BOOT: sequence_begin_boot(s, &store); return;

@@ -30,6 +30,7 @@ enum sequence_call {
     SEQUENCE_CALL_TAKE,
     SEQUENCE_CALL_NOTE_ROW,
     SEQUENCE_CALL_NOTE_DONE,
+    SEQUENCE_CALL_NOTE_TRUST,
     SEQUENCE_CALL_SAVE,
     SEQUENCE_CALL_STOP,
     SEQUENCE_CALL_BEGIN_BOOT
@@ -37,7 +38,7 @@ enum sequence_call {
 enum { SEQUENCE_CALL_COUNT = SEQUENCE_CALL_BEGIN_BOOT + 1 };
 
 struct sequence_event_image {
-    uint64_t argument; /* of NOTE_ROW and NOTE_DONE */
+    uint64_t argument; /* of NOTE_ROW, NOTE_DONE and NOTE_TRUST */
     uint8_t call;      /* enum sequence_call */
 };
 

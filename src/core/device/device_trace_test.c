@@ -150,6 +150,7 @@ TEST("counters made of what was recorded count the same")
             call.call = is_under_way && roll < 25    ? SEQUENCE_CALL_STORED
                         : roll == 1                  ? SEQUENCE_CALL_NOTE_ROW
                         : roll == 2                  ? SEQUENCE_CALL_NOTE_DONE
+                        : roll == 3                  ? SEQUENCE_CALL_NOTE_TRUST
                         : roll < 9                   ? SEQUENCE_CALL_WANTS
                         : roll == 9 && !is_under_way ? SEQUENCE_CALL_SAVE
                                                      : SEQUENCE_CALL_TAKE;

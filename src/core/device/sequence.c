@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-/* One copy: magic, version, counter, boot, next, row, done, zeroes, CRC-32C of all before it. */
+/* One copy: magic, version, counter, boot, next, row, done, trust, zeroes, CRC-32C of all before
+ * it. What is added takes the place of zeroes: an older record says zero there, which means none.
+ */
 static const char magic[] = "hfseq";
 enum { VERSION = 1, CRC_AT = SEQUENCE_COPY_LEN - 4 };
 
@@ -22,6 +24,7 @@ static void record_encode(const struct sequence_record *record, uint8_t out[SEQU
     write_u64(&w, record->next);
     write_u64(&w, record->row);
     write_u64(&w, record->done);
+    write_u64(&w, record->trust);
     INVARIANT(writer_ok(&w));
     struct writer crc = writer_over(out + CRC_AT, SEQUENCE_COPY_LEN - CRC_AT);
     write_u32(&crc, crc32c(0, slice_of(out, CRC_AT)));
@@ -38,6 +41,7 @@ static bool record_decode(struct slice copy, struct sequence_record *out)
     record.next = read_u64(&r);
     record.row = read_u64(&r);
     record.done = read_u64(&r);
+    record.trust = read_u64(&r);
     if (!reader_ok(&r) || copy.len != SEQUENCE_COPY_LEN || !slice_is_text(start, magic)
         || version != VERSION || record.boot == 0 || record.next == 0) {
         return false;
@@ -105,8 +109,12 @@ void sequence_again(const struct sequence_record *last, struct sequence_store *o
 static void put(struct sequence *s, uint64_t next, struct sequence_store *out)
 {
     s->counter++;
-    struct sequence_record record = {
-        .counter = s->counter, .boot = s->boot, .next = next, .row = s->row, .done = s->done};
+    struct sequence_record record = {.counter = s->counter,
+                                     .boot = s->boot,
+                                     .next = next,
+                                     .row = s->row,
+                                     .done = s->done,
+                                     .trust = s->trust};
     sequence_again(&record, out);
 }
 
@@ -122,6 +130,7 @@ void sequence_start(struct sequence *s,
         s->counter = last->counter;
         s->row = last->row;
         s->done = last->done;
+        s->trust = last->trust;
     }
     INVARIANT(s->first <= UINT64_MAX - 2 * (uint64_t)SEQUENCE_BLOCK);
     s->next = s->first;
@@ -174,6 +183,13 @@ void sequence_note_done(struct sequence *s, uint64_t position)
     }
 }
 
+void sequence_note_trust(struct sequence *s, uint64_t number)
+{
+    if (number > s->trust) {
+        s->trust = number;
+    }
+}
+
 void sequence_save(struct sequence *s, struct sequence_store *out)
 {
     INVARIANT(s->asked == s->reserved);
@@ -183,8 +199,12 @@ void sequence_save(struct sequence *s, struct sequence_store *out)
 void sequence_begin_boot(struct sequence *s, struct sequence_store *out)
 {
     INVARIANT(s->asked == s->reserved);
-    const struct sequence_record last = {
-        .counter = s->counter, .boot = s->boot, .next = s->next, .row = s->row, .done = s->done};
+    const struct sequence_record last = {.counter = s->counter,
+                                         .boot = s->boot,
+                                         .next = s->next,
+                                         .row = s->row,
+                                         .done = s->done,
+                                         .trust = s->trust};
     sequence_start(s, &last, out);
 }
 

@@ -1,13 +1,13 @@
 /*
  * The two numbers that order everything a device ever says: boot, raised durably before anything is
- * sent, and seq, never used twice in the device's whole life. Numbers are reserved in blocks in
- * stable storage before the first of them is used, so that a cut at any point skips some and
- * repeats none; a clean stop gives the rest back.
+ * sent, and seq, never used twice in the device's whole life; and what else may never go back.
+ * Numbers are reserved in blocks in stable storage before the first of them is used, so that a cut
+ * at any point skips some and repeats none; a clean stop gives the rest back.
  *
- *     sequence_start    -> store the record, sync      boot and the first block are ours from then
- * on sequence_stored sequence_take     one number; false: none left, wait sequence_wants    ->
- * store, sync, sequence_stored      before the block runs out sequence_stop     -> store, sync the
- * exact next number; nothing is taken afterwards
+ *     sequence_start   a record: store, sync, sequence_stored; boot and first block are ours then
+ *     sequence_take    one number; false: none left, wait
+ *     sequence_wants   a record before the block runs out: store, sync, sequence_stored
+ *     sequence_stop    a record with the exact next number; nothing is taken afterwards
  *
  * The record lives twice in one file, a copy to each of two sectors, written in turn: a torn write
  * spoils the copy that nobody has relied on yet. The file itself comes into being whole (with its
@@ -30,9 +30,10 @@ enum {
 struct sequence_record {
     uint64_t counter; /* of records ever written: the higher valid one counts */
     uint32_t boot;
-    uint64_t next; /* every number from here on is unused */
-    uint64_t row;  /* every row of a replayed file below it is in the outbox or beyond */
-    uint64_t done; /* all in the outbox's journal before this position is acknowledged */
+    uint64_t next;  /* every number from here on is unused */
+    uint64_t row;   /* every row of a replayed file below it is in the outbox or beyond */
+    uint64_t done;  /* all in the outbox's journal before this position is acknowledged */
+    uint64_t trust; /* the highest number of a trust list that was accepted; 0: none yet */
 };
 
 /* What is to be written, and where. */
@@ -73,6 +74,7 @@ struct sequence {
     uint64_t asked;    /* reserved, once the record under way is durable; otherwise equal to it */
     uint64_t counter;
     uint64_t row, done;
+    uint64_t trust; /* floor of trust lists: one with a lower number is refused */
     bool stopped;
 };
 
@@ -95,6 +97,13 @@ void sequence_note_row(struct sequence *s, uint64_t row);
 
 /* All before this position of the outbox's journal is acknowledged; goes into the next record. */
 void sequence_note_done(struct sequence *s, uint64_t position);
+
+/*
+ * A trust list of this number was accepted: the floor is not below it. Where that raises it, two
+ * records are to be stored before the list is used (sequence_save twice), one to each copy: for
+ * numbers that went with a spoilt copy a whole block is skipped, for a floor nothing stands in.
+ */
+void sequence_note_trust(struct sequence *s, uint64_t number);
 
 /* A record of how things stand, without a new block. Nothing may be under way. */
 void sequence_save(struct sequence *s, struct sequence_store *out);

@@ -229,6 +229,43 @@ TEST("a write torn at any byte never makes a number or a boot come twice")
     CHECK_U64(invariant_breaches(), 0);
 }
 
+TEST("the floor of trust lists never falls, whichever copy is lost after it was stored to both")
+{
+    for (size_t lost = 0; lost < 2; lost++) {
+        struct file f = {0};
+        struct sequence s;
+        struct sequence_store store;
+        begin(&s, &f);
+        CHECK_U64(s.trust, 0);
+        sequence_note_trust(&s, 9);
+        sequence_note_trust(&s, 4);
+        for (int copies = 0; copies < 2; copies++) {
+            sequence_save(&s, &store);
+            apply(&f, &store);
+            sequence_stored(&s);
+        }
+        sequence_begin_boot(&s, &store);
+        CHECK_U64(store.record.trust, 9);
+        memset(f.bytes + lost * SEQUENCE_COPY_STRIDE, 0xa5, SEQUENCE_COPY_LEN);
+        begin(&s, &f);
+        CHECK_U64(s.trust, 9);
+    }
+}
+
+TEST("a record from before there was a floor of trust lists is read, and has none")
+{
+    /* boot 3, everything from 2049 on unused, 17 rows, 4711: as it was written then */
+    static const uint8_t old[SEQUENCE_COPY_LEN] = {
+        0x68, 0x66, 0x73, 0x65, 0x71, 0x1, 0x0, 0x0, 0x0,  0x0,  0x0, 0x0, 0x0,  0x5,  0x0,  0x0,
+        0x0,  0x3,  0x0,  0x0,  0x0,  0x0, 0x0, 0x0, 0x8,  0x1,  0x0, 0x0, 0x0,  0x0,  0x0,  0x0,
+        0x0,  0x11, 0x0,  0x0,  0x0,  0x0, 0x0, 0x0, 0x12, 0x67, 0x0, 0x0, 0x0,  0x0,  0x0,  0x0,
+        0x0,  0x0,  0x0,  0x0,  0x0,  0x0, 0x0, 0x0, 0x0,  0x0,  0x0, 0x0, 0x21, 0x76, 0x37, 0x4b};
+    struct sequence_record last;
+    REQUIRE(sequence_load(slice_of(old, sizeof old), &last) == SEQUENCE_FOUND);
+    CHECK(last.boot == 3 && last.next == 2049 && last.row == 17 && last.done == 4711);
+    CHECK_U64(last.trust, 0);
+}
+
 TEST("a record given once more is the same bytes at the same place")
 {
     struct sequence s;
