@@ -5,7 +5,8 @@ without one.
     attempts  in every outage each actor tries again less and less often: waits have a bound that doubles from `first_s` to
               `last_s`, uniform below it (full jitter), so the mean says how many attempts are plausible
     memory    a role's resident memory is below its limit, and does not climb: the last third of the samples is not
-              above the first third by more than `slack`
+              above the first third by more than `slack`; what an agent has of its own (RssAnon: no program text, no
+              library) stays below its limit whatever waits in its outbox
 """
 from dataclasses import dataclass, field
 
@@ -17,10 +18,12 @@ class History:
     drains: list = field(default_factory=list)  # (who, what, healed at, became true at or None, bound in s)
     outages: list = field(default_factory=list)  # (who, from, to, [time of each attempt])
     memory: list = field(default_factory=list)  # (role, time, kilobytes)
+    agents: list = field(default_factory=list)  # (agent, time, kilobytes of its own)
     first_s: float = 1.0
     last_s: float = 60.0
     memory_max_kb: int = 512 * 1024
     memory_slack_kb: int = 48 * 1024
+    agent_max_kb: int = 4 * 1024
 
 
 def plausible(seconds, first_s, last_s):
@@ -62,15 +65,22 @@ def memory(history):
             yield Finding(role, "memory that climbs", example=(max(sizes[:third]), min(sizes[-third:])))
 
 
+def agents(history):
+    for name in sorted({name for name, _, _ in history.agents}):
+        most = max(kilobytes for who, _, kilobytes in history.agents if who == name)
+        if most > history.agent_max_kb:
+            yield Finding(name, "more memory of its own than an agent may have", example=most)
+
+
 def check(history):
-    return [*drains(history), *attempts(history), *memory(history)]
+    return [*drains(history), *attempts(history), *memory(history), *agents(history)]
 
 
 def good():
     waits = [0.3, 1.1, 2.9, 3.0, 11.0, 25.0]
     times = [100 + sum(waits[:i]) for i in range(len(waits))]
     return History([("agent", "its outbox is empty", 10.0, 14.0, 20.0)], [("agent", 100.0, 160.0, times)],
-                   [("gw-1", i, 9000 + i * 40) for i in range(60)])
+                   [("gw-1", i, 9000 + i * 40) for i in range(60)], [("agent", i, 2300) for i in range(60)])
 
 
 def cases():
@@ -91,3 +101,6 @@ def cases():
     h = good()
     h.memory.append(("ingest", 3, 600 * 1024))
     yield "more memory than its limit", "", h
+    h = good()
+    h.agents.append(("agent", 61, 4097))
+    yield "more memory of its own than an agent may have", "", h

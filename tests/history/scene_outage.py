@@ -67,6 +67,8 @@ def play(seed, long=False):
             w.begin()
         restless = many_boots(world, made_rows(1500, 9e5))
         world.wait(max(0, seconds - (world.log.now() - watched[0].from_s)))
+        world.look()
+        held_kb = [kilobytes for _, at, kilobytes in world.agents_memory if at > watched[0].from_s + seconds / 2]
         tried = [w.end() for w in watched]
         outage_s = world.log.now() - watched[0].from_s
         # Healed, a device may still wait for as long as its last attempt has earned it: a bound that doubled.
@@ -76,4 +78,5 @@ def play(seed, long=False):
         boots = world.platform.api("/devices/restless")["boot"]
         world.judge(must=("OnceApplied", "AckedIsKept", "OnlyAuthentic", "FloorMonotone", "BoundedCost"), refusals=("stale-boot",))
         need(restless.starts > BOOTS, "too few boots")
-        return f"{outage_s:.0f} s of outage, attempts {tried}, {boots} boots of one device, most of them in the dark"
+        held = f"at most {max(held_kb) / 1024:.1f} MiB in an agent" if held_kb else "the agents' memory not looked at"
+        return f"{outage_s:.0f} s of outage, attempts {tried}, {held}, {boots} boots of one device, most of them in the dark"

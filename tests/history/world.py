@@ -162,6 +162,7 @@ class World:
         self.wants_relays = relays
         self.relays, self.agents, self.stocks = {}, [], []
         self.samples, self.memory, self.drains, self.outages = [], [], [], []
+        self.agents_memory = []
         self._over = threading.Event()
 
     def __enter__(self):
@@ -258,6 +259,10 @@ class World:
                 with contextlib.suppress(OSError):
                     pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
                     self.memory.append((f"{role} {pid}", self.log.now(), pages * 4))
+        for agent in [] if lib.SLOWER > 1 else [a for a in self.agents if a.process]:  # sanitizers have memory of their own
+            with contextlib.suppress(OSError, IndexError):  # one that is gone has none
+                status = pathlib.Path(f"/proc/{agent.process.pid}/status").read_text()
+                self.agents_memory.append((agent.name, self.log.now(), int(status.split("RssAnon:")[1].split()[0])))
 
     # ---- after the healing ----
 
@@ -349,7 +354,7 @@ class World:
             "scene": list(more),
             "telemetry": self.telemetry_findings(),
             "unique": unique.check(self.numbers()) if judge_numbers else [],
-            "liveness": liveness.check(liveness.History(self.drains, self.outages, self.memory)),
+            "liveness": liveness.check(liveness.History(self.drains, self.outages, self.memory, self.agents_memory)),
             "invariants": invariants.check(invariants.History(self.samples, must)),
         }
         blamed.update(name for name, found in said.items() if found)
