@@ -38,6 +38,16 @@ static void verdict(struct checking *c, bool ok, const char *what, const char *f
     }
 }
 
+/* What does not keep the service from starting, and whoever runs it should know. */
+static void warning(const struct checking *c, const char *what, const char *finding)
+{
+    if (c->cli->json) {
+        (void)printf("{\"v\":1,\"check\":\"%s\",\"ok\":false,\"finding\":\"%s\"}\n", what, finding);
+    } else {
+        (void)printf("%s  %-10s %s\n", show_shape("degraded"), what, finding);
+    }
+}
+
 static void ignore(void *role, const struct port_event *ev)
 {
     (void)role;
@@ -105,28 +115,52 @@ static void check_keys(struct checking *c, const struct config *config)
     }
 }
 
+static void check_server(struct checking *c,
+                         const struct pki_renewal *found,
+                         const char *stem,
+                         int64_t now_ms,
+                         bool has_key)
+{
+    char text[200];
+    long long left_d = (found->not_after_ms - now_ms) / 86400000;
+    if (found->not_after_ms <= now_ms) {
+        (void)snprintf(text, sizeof text,
+                       "pki/%s.pem has expired: start the keeper with keeper/services.key there",
+                       stem);
+        verdict(c, false, "servers", text);
+    } else if (found->is_due && !has_key) {
+        (void)snprintf(text, sizeof text,
+                       "pki/%s.pem ends in %lld d and cannot be renewed: keeper/services.key is "
+                       "not there",
+                       stem, left_d);
+        warning(c, "servers", text);
+    } else {
+        (void)snprintf(text, sizeof text,
+                       found->is_due
+                           ? "pki/%s.pem ends in %lld d; the keeper renews it when it runs"
+                           : "pki/%s.pem holds for %lld d",
+                       stem, left_d);
+        verdict(c, true, "servers", text);
+    }
+}
+
 /* How long the server certificates hold; the keeper renews them in the last third of their life. */
 static void check_servers(struct checking *c, const struct config *config)
 {
     struct port_why why = {{0}};
     struct port *port = port_open(ignore, NULL);
-    char text[400];
+    struct stat st;
+    char key[CONFIG_TEXT_MAX + 64];
+    (void)snprintf(key, sizeof key, "%s/keeper/services.key", config->data);
+    bool has_key = stat(key, &st) == 0;
     for (size_t i = 0; i < PKI_SERVERS && port != NULL; i++) {
         struct pki_renewal found;
         const char *stem = pki_server_stems[i];
-        if (pki_renew_server(port, config->data, stem, NULL, &found, &why) != PKI_OK) {
+        if (pki_renew_server(port, config->data, stem, NULL, &found, &why) == PKI_OK) {
+            check_server(c, &found, stem, port_wall_ms(port, NULL), has_key);
+        } else {
             verdict(c, false, "servers", why.text);
-            continue;
         }
-        int64_t left_d = (found.not_after_ms - port_wall_ms(port, NULL)) / 86400000;
-        (void)snprintf(
-            text, sizeof text,
-            found.not_after_ms <= port_wall_ms(port, NULL)
-                ? "pki/%s.pem has expired: start the keeper with keeper/services.key there"
-            : found.is_due ? "pki/%s.pem ends in %lld d; the keeper renews it when it runs"
-                           : "pki/%s.pem holds for %lld d",
-            stem, (long long)left_d);
-        verdict(c, found.not_after_ms > port_wall_ms(port, NULL), "servers", text);
     }
     if (port != NULL) {
         port_close_all(port);
@@ -144,16 +178,12 @@ static void check_clock(struct checking *c)
     verdict(c, plausible, "clock", text);
 }
 
-/* A trace does not keep the service from starting; whoever runs it should know, and pass it on. */
+/* Whoever runs the service should pass it on. */
 static void tell_trace(void *context, const char *path)
 {
     struct checking *c = context;
     c->traces++;
-    if (c->cli->json) {
-        (void)printf("{\"v\":1,\"check\":\"traces\",\"ok\":false,\"finding\":\"%s\"}\n", path);
-    } else {
-        (void)printf("%s  %-10s %s\n", show_shape("degraded"), "traces", path);
-    }
+    warning(c, "traces", path);
 }
 
 static void check_traces(struct checking *c, const struct config *config)

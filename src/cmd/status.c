@@ -74,6 +74,31 @@ static void print_ingest(struct slice body)
     (void)printf("   %s refused\n", show_count(refused, b));
 }
 
+/* The keeper renews them long before their end: one that ends soon could not be renewed. */
+static void print_servers(struct slice body)
+{
+    size_t at = 0;
+    char name[64];
+    char left[32];
+    const char *title = "servers   ";
+    struct slice servers = json_at(body, "server_certificates");
+    for (struct slice s = json_element(servers, &at); s.len > 0; s = json_element(servers, &at)) {
+        double left_s = json_number_at(s, "left_s", 0);
+        if (!json_true_at(s, "ends_soon")) {
+            continue;
+        }
+        (void)printf("%s %s pki/%s.pem ", title, show_shape(left_s > 0 ? "degraded" : "failing"),
+                     json_text_at(s, "name", "?", name, sizeof name));
+        if (left_s > 0) {
+            (void)printf("ends in %s", show_age(left_s, left));
+        } else {
+            (void)printf("has expired");
+        }
+        (void)printf(": holdfast check says what to do\n");
+        title = "          ";
+    }
+}
+
 int cmd_status(struct cli *cli)
 {
     int exit = 0;
@@ -100,6 +125,7 @@ int cmd_status(struct cli *cli)
         print_fleet(cli, body);
         print_gateways(body);
         print_ingest(body);
+        print_servers(body);
         double violations = json_number_at(body, "invariants.violations", -1);
         (void)printf("invariants %s violations",
                      violations < 0 ? "?" : show_count(violations, number));

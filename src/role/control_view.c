@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { SERVER_NOTICE_S = 60 * 86400 };
+#define YEAR_10000_S 253402300800.0
 
 const char *const view_member_names[MEMBER_COUNT] = {
     "total",   "states",    "identities", "connected", "ingest",
@@ -249,33 +250,81 @@ static void write_gateway_notices(struct json_writer *j, const struct control *c
     }
 }
 
-/* The keeper renews them in the last third of their life: near the end means that it could not. */
-static void write_server_notices(struct json_writer *j, struct control *c)
+/* ---- server certificates, as the keeper has reported them ---- */
+
+struct server_end {
+    struct slice stem; /* "gateway" of pki/gateway.pem */
+    double not_after_s;
+    double left_s; /* below zero: it has expired */
+};
+
+static struct slice keeper_report(struct control *c)
 {
     const struct report *r = reports_find(c, slice_text("keeper"));
-    struct slice text = r != NULL ? slice_of(r->text, r->len) : (struct slice){0};
-    double now_s = (double)control_now(c) / 1000;
+    return r != NULL ? slice_of(r->text, r->len) : (struct slice){0};
+}
+
+/* The next one in what is left of the report; false at its end. */
+static bool next_server(struct control *c, struct slice *report, struct server_end *out)
+{
     struct metrics_line line;
-    while ((line = metrics_line_next(&text)).kind != METRICS_END) {
-        struct slice server;
-        if (line.kind != METRICS_SAMPLE
-            || !slice_is_text(line.name, "holdfast_server_certificate_not_after_seconds")
-            || !metrics_label_find(line.labels, "server", &server) || line.value <= 0
-            || line.value - now_s > SERVER_NOTICE_S) {
+    while ((line = metrics_line_next(report)).kind != METRICS_END) {
+        if (line.kind == METRICS_SAMPLE
+            && slice_is_text(line.name, "holdfast_server_certificate_not_after_seconds")
+            && metrics_label_find(line.labels, "server", &out->stem) && line.value > 0
+            && line.value < YEAR_10000_S) {
+            out->not_after_s = line.value;
+            out->left_s = line.value - (double)control_now(c) / 1000;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The keeper renews them in the last third of their life: near the end means that it could not. */
+static bool server_ends_soon(const struct server_end *server)
+{
+    return server->left_s <= SERVER_NOTICE_S;
+}
+
+static void put_servers(struct json_writer *j, struct control *c)
+{
+    struct slice report = keeper_report(c);
+    struct server_end server;
+    json_name(j, "server_certificates");
+    json_array(j);
+    while (next_server(c, &report, &server)) {
+        json_object(j);
+        json_put_slice(j, "name", server.stem);
+        json_put_time(j, "not_after", (int64_t)(server.not_after_s * 1000));
+        json_put_double(j, "left_s", floor(server.left_s));
+        json_put_bool(j, "ends_soon", server_ends_soon(&server));
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+static void write_server_notices(struct json_writer *j, struct control *c)
+{
+    struct slice report = keeper_report(c);
+    struct server_end server;
+    while (next_server(c, &report, &server)) {
+        if (!server_ends_soon(&server)) {
             continue;
         }
         char what[160];
         struct writer w = writer_over(what, sizeof what);
+        bool is_valid = server.left_s > 0;
         write_text(&w, "The server certificate pki/");
-        write_slice(&w, server);
-        write_text(&w, line.value > now_s ? ".pem ends in " : ".pem has expired");
-        if (line.value > now_s) {
-            write_decimal(&w, (uint64_t)((line.value - now_s) / 86400));
+        write_slice(&w, server.stem);
+        write_text(&w, is_valid ? ".pem ends in " : ".pem has expired");
+        if (is_valid) {
+            write_decimal(&w, (uint64_t)(server.left_s / 86400));
             write_text(&w, " d");
         }
         write_notice(j,
                      &(struct notice){
-                         .severity = line.value > now_s ? "degraded" : "failing",
+                         .severity = is_valid ? "degraded" : "failing",
                          .what = writer_slice(&w),
                          .why = "The keeper renews it in the last third of its life and could not: "
                                 "see its log.",
@@ -648,6 +697,7 @@ void view_status(struct ask *a)
     view_write_gateways(j, c);
     json_name(j, "ingest");
     write_ingest(j, &c->ingest);
+    put_servers(j, c);
     put_invariants(a);
     json_object_end(j);
     ask_done(a);

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -61,6 +62,34 @@ def makes(site):
     for path in [*site.data.glob("keeper/*.key"), *site.data.glob("pki/*.key"), site.data / "operator.token", site.data / "env"]:
         need(path.stat().st_mode & 0o077 == 0, f"{path} is readable by others")
     site.holdfast("check", "--config", "site/holdfast.toml")
+
+
+def reissue(site, name, days, age_days=0):
+    """The server certificate NAME.pem once more, with the same key and names, as if made `age_days` ago."""
+    pki = site.data / "pki"
+    times = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 86400 * d)) for d in (-age_days, days)]
+    (site.dir / "index.txt").touch()
+    (site.dir / "ca.cnf").write_text(
+        f"[ca]\ndefault_ca=c\n[c]\ndatabase={site.dir}/index.txt\nnew_certs_dir={site.dir}\nrand_serial=yes\ndefault_md=sha256\n"
+        "policy=p\nunique_subject=no\ncopy_extensions=copyall\n[p]\ncommonName=optional\norganizationName=optional\n")
+    subprocess.run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-signkey", f"{name}.key", "-out", site.dir / "new.csr"],
+                   cwd=pki, input=(pki / f"{name}.pem").read_bytes(), check=True, capture_output=True)
+    subprocess.run(["openssl", "ca", "-config", site.dir / "ca.cnf", "-in", site.dir / "new.csr", "-cert", "services.pem", "-keyfile",
+                    "../keeper/services.key", "-startdate", times[0], "-enddate", times[1], "-preserveDN", "-batch", "-notext", "-out",
+                    site.dir / "new.pem"], cwd=pki, check=True, capture_output=True)
+    return (site.dir / "new.pem").read_text() + (pki / "services.pem").read_text()
+
+
+def says_what_ends_soon(site):
+    """A server certificate that cannot be renewed, for want of the services key: `status` says so, and `check`."""
+    away = site.data / "services.key.away"
+    (site.data / "pki" / "gateway.pem").write_text(reissue(site, "gateway", 40, age_days=358))
+    (site.data / "keeper" / "services.key").rename(away)
+    runs(site)
+    wait_for(lambda: "pki/gateway.pem ends in 39 d" in site.holdfast("status"), 30, "status says what ends soon")
+    need("pki/devices.pem" not in site.holdfast("status"), "status says what does not end soon")
+    need("pki/gateway.pem ends in 39 d and cannot be renewed" in site.holdfast("check", "--config", "site/holdfast.toml"), "check says why")
+    away.rename(site.data / "keeper" / "services.key")
 
 
 def runs(site):
@@ -120,22 +149,16 @@ def served_end(site, port):
 def takes_renewed_certificates(site):
     """A server certificate that is another one is shown to the next client; who is connected stays."""
     pki = site.data / "pki"
-    before = {name: (pki / f"{name}.pem").read_text() for name in ("gateway", "devices")}
     ports = {"gateway": site.base + 10, "devices": site.base + 1}
     ends = {name: served_end(site, port) for name, port in ports.items()}
     device = json.loads(site.holdfast("device", "show", "press-001", "--json"))
+    devices = reissue(site, "devices", 1000)
     (pki / "devices.pem").write_text("no certificate\n")
-    for name in before:
-        ca = ["-CA", "services.pem", "-CAkey", "../keeper/services.key", "-days", "1000", "-copy_extensions", "copyall"]
-        subprocess.run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-signkey", f"{name}.key", "-out", "new.csr"],
-                       cwd=pki, input=before[name].encode(), check=True, capture_output=True)
-        subprocess.run(["openssl", "x509", "-req", "-in", "new.csr", *ca, "-out", "new.pem"], cwd=pki, check=True, capture_output=True)
-        if name == "gateway":
-            (pki / "gateway.pem").write_text((pki / "new.pem").read_text() + (pki / "services.pem").read_text())
+    (pki / "gateway.pem").write_text(reissue(site, "gateway", 1000))
     wait_for(lambda: served_end(site, ports["gateway"]) not in ("", ends["gateway"]), 40, "the gateway shows its new certificate")
     wait_for(lambda: "keeps the manufacturers and the certificate it has" in (site.data / "log" / "control.log").read_text(), 40, "control says that it cannot use what is there")
     need(served_end(site, ports["devices"]) == ends["devices"], "the last good one was given up")
-    (pki / "devices.pem").write_text((pki / "new.pem").read_text() + (pki / "services.pem").read_text())
+    (pki / "devices.pem").write_text(devices)
     for port in (ports["devices"], site.base):
         wait_for(lambda: served_end(site, port) not in ("", ends["devices"]), 40, "control shows its new certificate")
     now = json.loads(site.holdfast("device", "show", "press-001", "--json"))
@@ -179,7 +202,7 @@ def main():
     script = lib.Script()
     site = Site()
     try:
-        for function in (makes, runs, https_only, enrols, bundles, strangers_stay_out, takes_another_manufacturer, takes_renewed_certificates, stops):
+        for function in (makes, says_what_ends_soon, https_only, enrols, bundles, strangers_stay_out, takes_another_manufacturer, takes_renewed_certificates, stops):
             if not script.run(function.__name__.replace("_", " "), function, site):
                 print((site.dir / "run.log").read_text()[-2000:] if (site.dir / "run.log").exists() else "")
                 for log in sorted(site.data.glob("log/*.log")):
