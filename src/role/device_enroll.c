@@ -49,8 +49,9 @@ static bool begin_job(struct device *d, enum device_job job, const struct device
         .timeout_ms = ANSWER_MS,
     };
     d->asks_as_renewal = as != NULL;
-    if (device_tls(d, as, &d->http_tls, &why) == PORT_OK) {
-        options.tls = d->http_tls;
+    options.tls = device_link_tls(d, as);
+    if (options.tls != NULL || device_tls(d, as, &d->http_tls, &why) == PORT_OK) {
+        options.tls = options.tls != NULL ? options.tls : d->http_tls;
         if (http_client_open(d->port, &options, &d->http, &why) == PORT_OK) {
             d->job = job;
             return true;

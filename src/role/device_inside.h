@@ -180,6 +180,9 @@ bool device_http_event(struct device *d, const struct port_event *ev);
 void device_end_job(struct device *d);
 
 /* ---- device_link.c ---- */
+/* The session's TLS context, where it shows this identity by the rules of now; NULL: it does not.
+ * Borrowed: valid until the identity changes, for a connection beyond that. */
+struct port_tls *device_link_tls(const struct device *d, const struct device_identity *as);
 void device_dial(struct device *d, uint32_t gateway);
 void device_perform_link(struct device *d, const struct link_effect *effect);
 bool device_conn_event(struct device *d, const struct port_event *ev);

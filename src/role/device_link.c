@@ -32,6 +32,12 @@ static const struct device_identity *identity_of_link(const struct device *d)
     return d->generation.uses_new ? &d->renewed : &d->own;
 }
 
+struct port_tls *device_link_tls(const struct device *d, const struct device_identity *as)
+{
+    const struct device_identity *own = d->tls_is_renewed ? &d->renewed : &d->own;
+    return as == own && d->tls_has_clock == device_has_clock(d) ? d->tls : NULL;
+}
+
 void device_dial(struct device *d, uint32_t gateway)
 {
     bool uses_new =
