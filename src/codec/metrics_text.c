@@ -174,6 +174,19 @@ static struct slice next_line_of(struct slice *text, struct slice name)
     return (struct slice){0};
 }
 
+bool metrics_first(struct slice text, const char *name, double *out)
+{
+    struct slice given;
+    while ((given = next_line_of(&text, slice_text(name))).len > 0) {
+        struct metrics_line line = read_sample(given);
+        if (line.kind == METRICS_SAMPLE && slice_is_text(line.name, name)) {
+            *out = line.value;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool metrics_sum(
     struct slice text, const char *name, const char *label, const char *value, double *out)
 {

@@ -31,6 +31,10 @@ bool metrics_label_find(struct slice labels, const char *name, struct slice *val
 bool metrics_sum(
     struct slice text, const char *name, const char *label, const char *value, double *out);
 
+/* The value of the first sample of this name, for names that have one: nothing behind it is read.
+ * False where there is none, and *out stays. */
+bool metrics_first(struct slice text, const char *name, double *out);
+
 enum { METRICS_SAMPLES_MAX = 16384, METRICS_FAMILIES_MAX = 1024 };
 
 struct metrics_join_room { /* scratch of metrics_join */

@@ -53,3 +53,13 @@ TEST("a sum takes the samples of one name and label, and an absent one is no zer
     sum = -1;
     CHECK(!metrics_sum(text, "a", "r", "z", &sum) && sum == -1);
 }
+
+TEST("the first sample of a name is its own, not one of a longer name, a remark or a bad line")
+{
+    struct slice text = slice_text("# HELP a b\nab 9\na x\na{r=\"x\"} 2\na 3\n");
+    double value = -1;
+    CHECK(metrics_first(text, "a", &value) && value == 2);
+    CHECK(metrics_first(text, "ab", &value) && value == 9);
+    value = -1;
+    CHECK(!metrics_first(text, "b", &value) && value == -1);
+}

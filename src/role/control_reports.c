@@ -52,7 +52,7 @@ static void each_file(void *context, const char *name)
 static void note_turn(struct control *c, struct report *r)
 {
     double turn = 0;
-    if (!metrics_sum(text_of(r), "holdfast_reports_total", NULL, NULL, &turn)) {
+    if (!metrics_first(text_of(r), "holdfast_reports_total", &turn)) {
         return;
     }
     if (r->turn != 0 && turn != r->turn) {
@@ -72,10 +72,10 @@ static void note_clock(struct control *c, struct report *r)
     double monotonic = 0;
     double quality = 0;
     r->has_clock_offset =
-        metrics_sum(text_of(r), "holdfast_gateway_wall_clock_milliseconds", NULL, NULL, &wall)
-        && metrics_sum(text_of(r), "holdfast_gateway_monotonic_clock_milliseconds", NULL, NULL,
-                       &monotonic)
-        && metrics_sum(text_of(r), "holdfast_gateway_clock_quality", NULL, NULL, &quality);
+        r->is_gateway
+        && metrics_first(text_of(r), "holdfast_gateway_wall_clock_milliseconds", &wall)
+        && metrics_first(text_of(r), "holdfast_gateway_monotonic_clock_milliseconds", &monotonic)
+        && metrics_first(text_of(r), "holdfast_gateway_clock_quality", &quality);
     double age = (double)port_now_ms(c->port) - monotonic;
     r->has_clock_offset = r->has_clock_offset && age >= 0 && age < CONTROL_REPORT_SILENT_MS;
     if (r->has_clock_offset) {
@@ -106,7 +106,7 @@ static void read_report(struct control *c, struct report *r)
     }
     double sessions = 0;
     r->len = len;
-    r->is_gateway = metrics_sum(text_of(r), "holdfast_gateway_sessions", NULL, NULL, &sessions);
+    r->is_gateway = metrics_first(text_of(r), "holdfast_gateway_sessions", &sessions);
     note_turn(c, r);
     note_clock(c, r);
 }
