@@ -222,6 +222,7 @@ static void make_places(struct gateway *g)
         g->conns[i].next = i + 1 < count ? i + 1 : GATEWAY_NONE;
     }
     g->free_head = 0;
+    g->refusals_told = UINT64_MAX;
     g->waiting_head = GATEWAY_NONE;
     g->displaced = GATEWAY_NONE;
     g->record_cap = BUS_RECORD_OVERHEAD

@@ -74,8 +74,9 @@ struct gateway {
     uint64_t expected_count; /* records that may wait before the next batch is full */
     int64_t wall_ms;         /* of the event that is being handled */
     enum time_quality wall_quality;
-    uint64_t number;    /* of the newest connection */
-    bus_position acked; /* how far ingest was, when last asked: with each report */
+    uint64_t number;        /* of the newest connection */
+    uint64_t refusals_told; /* of refusals.total, in the file of refusals; UINT64_MAX: no file */
+    bus_position acked;     /* how far ingest was, when last asked: with each report */
     uint64_t report_due_ms;
     uint64_t due_ms; /* no session has anything due before this; most have it much later */
     uint32_t free_head, waiting_head;

@@ -126,13 +126,15 @@ void gateway_report(struct gateway *g)
         (void)HOLDS(writer_ok(&w));
         (void)metrics_replace(g->port, g->config->metrics_path, writer_slice(&w));
     }
-    if (g->config->refusals_path != NULL) {
+    if (g->config->refusals_path != NULL && g->refusals_told != g->refusals.total) {
         writer_reset(&w);
         const struct gw_refusal *refusal;
         for (uint32_t i = 0; (refusal = gw_refusals_newest(&g->refusals, i)) != NULL; i++) {
             gw_refusal_write(&w, refusal);
         }
         (void)HOLDS(writer_ok(&w));
-        (void)metrics_replace(g->port, g->config->refusals_path, writer_slice(&w));
+        if (metrics_replace(g->port, g->config->refusals_path, writer_slice(&w)) == PORT_OK) {
+            g->refusals_told = g->refusals.total;
+        }
     }
 }
