@@ -26,14 +26,17 @@ static void drop(struct page *page)
     }
 }
 
-/* The page at `index`, ours alone. */
-static struct page *own(struct pages *p, size_t index)
+/* The page at `index`, ours alone; what it holds only where not all of it is about to be written.
+ */
+static struct page *own(struct pages *p, size_t index, bool is_wanted)
 {
     struct page *page = p->list[index];
     if (page == NULL || page->users > 1) {
         struct page *made = malloc(sizeof *made);
         INVARIANT(made != NULL);
-        memcpy(made->bytes, page != NULL ? page->bytes : zeroes, PAGES_LEN);
+        if (is_wanted) {
+            memcpy(made->bytes, page != NULL ? page->bytes : zeroes, PAGES_LEN);
+        }
         made->users = 1;
         drop(page);
         p->list[index] = made;
@@ -68,7 +71,7 @@ void pages_resize(struct pages *p, uint64_t len)
     }
     size_t used = (size_t)(len % PAGES_LEN);
     if (len < p->len && used > 0 && p->list[count - 1] != NULL) {
-        memset(own(p, count - 1)->bytes + used, 0, PAGES_LEN - used);
+        memset(own(p, count - 1, true)->bytes + used, 0, PAGES_LEN - used);
     }
     p->len = len;
 }
@@ -87,7 +90,7 @@ void pages_put(struct pages *p, uint64_t offset, struct slice from)
         size_t index = (size_t)(offset / PAGES_LEN);
         bool stays_zero = p->list[index] == NULL && memcmp(from.at, zeroes, len) == 0;
         if (!stays_zero) {
-            memcpy(own(p, index)->bytes + at, from.at, len);
+            memcpy(own(p, index, len < PAGES_LEN)->bytes + at, from.at, len);
         }
         offset += len;
         from = slice_after(from, len);
