@@ -161,3 +161,67 @@ TEST("counters made of what was recorded count the same")
         }
     }
 }
+
+TEST("states that no device can be in are told from sound ones")
+{
+    struct link l, bad;
+    struct sequence s, wrong;
+    struct sequence_store store;
+    link_init(&l, 3, 1, 1);
+    CHECK(link_trace_is_sound(&l));
+    bad = l;
+    bad.gateways = 0;
+    CHECK(!link_trace_is_sound(&bad));
+    bad = l;
+    bad.preferred = 3;
+    CHECK(!link_trace_is_sound(&bad));
+    sequence_start(&s, NULL, &store);
+    CHECK(sequence_trace_is_sound(&s));
+    wrong = s;
+    wrong.boot = 0;
+    CHECK(!sequence_trace_is_sound(&wrong));
+    wrong = s;
+    wrong.first = UINT64_MAX;
+    CHECK(!sequence_trace_is_sound(&wrong));
+    wrong = s;
+    wrong.asked = UINT64_MAX;
+    CHECK(!sequence_trace_is_sound(&wrong));
+}
+
+TEST("a packet that no gateway sends, or that had no room, makes no event of a link")
+{
+    const struct link_event_image got = {.kind = LINK_GOT};
+    const struct mqtt_packet pong = {.type = MQTT_PINGRESP};
+    const struct link_event ev = {.kind = LINK_GOT, .packet = &pong};
+    struct link_event_image image;
+    struct mqtt_packet packet;
+    struct link_event out;
+    uint8_t byte;
+    struct writer small = writer_over(&byte, sizeof byte);
+    CHECK(link_trace_restore(&got, slice_of("\xd0\x00", 2), &packet, &out));
+    CHECK(!link_trace_restore(&got, slice_of("\xd0", 1), &packet, &out));
+    CHECK(!link_trace_restore(&got, slice_of("\xc0\x00", 2), &packet, &out)); /* PINGREQ */
+    link_trace_event(&ev, &image, &small);
+    CHECK(image.kind == LINK_GOT && small.len == 0);
+    CHECK(!link_trace_restore(&image, writer_slice(&small), &packet, &out));
+}
+
+TEST("calls of counters are made again to the last one, also those that give nothing")
+{
+    const struct sequence_event_image stop = {.call = SEQUENCE_CALL_STOP};
+    const struct sequence_event_image stored = {.call = SEQUENCE_CALL_STORED};
+    const struct sequence_event_image take = {.call = SEQUENCE_CALL_TAKE};
+    const struct sequence_event_image boot = {.call = SEQUENCE_CALL_BEGIN_BOOT};
+    struct sequence s;
+    struct sequence_store store;
+    sequence_start(&s, NULL, &store);
+    sequence_trace_call(&s, &stored);
+    sequence_trace_call(&s, &boot);
+    CHECK_U64(s.boot, 2);
+    sequence_trace_call(&s, &stored);
+    sequence_trace_call(&s, &stop);
+    sequence_trace_call(&s, &stored);
+    const uint64_t next = s.next;
+    sequence_trace_call(&s, &take);
+    CHECK(s.stopped && s.next == next);
+}

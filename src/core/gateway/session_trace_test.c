@@ -233,3 +233,133 @@ TEST("a trace of a session holds neither user name nor password")
         CHECK(memcmp(encoded + i, "somebo", 6) != 0);
     }
 }
+
+static bool restores(const struct gw_session_image *image, size_t pendings)
+{
+    static const uint8_t rows[(INFLIGHT + 1) * sizeof(struct gw_pending)];
+    struct gw_limits l;
+    struct gw_pending inflight[INFLIGHT];
+    struct gw_session s;
+    return gw_trace_restore(image, slice_of(rows, pendings * sizeof *inflight), &l, inflight,
+                            INFLIGHT, &s);
+}
+
+TEST("a state that no session can be in is not restored")
+{
+    static struct pair p;
+    static struct gw_session_image good, bad;
+    struct writer none = writer_over(NULL, 0);
+    begin(&p, 1);
+    gw_session_trace.save(&p.s, &good, &none);
+    good.session.inflight_head = INFLIGHT - 1; /* the pendings lie around the end of the ring */
+    good.session.inflight_count = 2;
+    CHECK(restores(&good, 2));
+    CHECK(!restores(&good, 1));
+#define IS_REFUSED(member, value, pendings)                                                        \
+    bad = good, bad.member = (value), CHECK(!restores(&bad, pendings))
+    IS_REFUSED(limits.inflight_max, 0, 2);
+    IS_REFUSED(limits.inflight_max, INFLIGHT + 1, 2);
+    IS_REFUSED(limits.keep_alive_max_s, 0, 2);
+    IS_REFUSED(session.inflight_head, INFLIGHT, 2);
+    IS_REFUSED(session.inflight_count, INFLIGHT + 1, INFLIGHT + 1);
+    IS_REFUSED(session.version, (enum mqtt_version)3, 2);
+#undef IS_REFUSED
+    good.session.version = MQTT_3_1_1;
+    CHECK(restores(&good, 2));
+}
+
+static bool makes_event(const struct gw_event_image *image, const void *bytes, size_t len)
+{
+    static struct gw_event_memory memory;
+    static struct gw_session s;
+    struct gw_event ev;
+    return gw_trace_event_restore(image, slice_of(bytes, len), &s, &memory, &ev)
+           && ev.kind == (enum gw_event_kind)image->kind;
+}
+
+TEST("an event that no gateway can have met is not made again")
+{
+    static const char topic[GW_TRACE_TOPIC_MAX + 1];
+    struct gw_event_image ping = {.kind = GW_SAW_PACKET, .type = MQTT_PINGREQ, .version = MQTT_5_0};
+    CHECK(makes_event(&ping, "\xc0\x00", 2));
+    CHECK(!makes_event(&ping, "\xc0", 1));             /* half a frame */
+    CHECK(!makes_event(&ping, "\x82\x02\x00\x01", 4)); /* SUBSCRIBE to nothing */
+    ping.flags = GW_EVENT_CUT;
+    CHECK(!makes_event(&ping, "\xc0\x00", 2));
+    ping.flags = 0;
+    ping.version = MQTT_3_1_1;
+    CHECK(makes_event(&ping, "\xc0\x00", 2));
+    ping.version = 3;
+    CHECK(!makes_event(&ping, "\xc0\x00", 2));
+    struct gw_event_image publish = {
+        .kind = GW_SAW_PACKET, .type = MQTT_PUBLISH, .flags = GW_EVENT_OWN};
+    CHECK(makes_event(&publish, topic, GW_TRACE_TOPIC_MAX));
+    CHECK(!makes_event(&publish, topic, sizeof topic));
+    struct gw_event_image denied = {.kind = GW_DENIED, .reason = MQTT_NOT_AUTHORIZED};
+    CHECK(makes_event(&denied, NULL, 0));
+    denied.reason = 0x7f; /* is no reason of MQTT's */
+    CHECK(!makes_event(&denied, NULL, 0));
+    for (uint8_t kind = GW_STAGED; kind < GW_EVENT_COUNT; kind++) {
+        CHECK(makes_event(&(struct gw_event_image){.kind = kind}, NULL, 0));
+    }
+    CHECK(makes_event(&(struct gw_event_image){.kind = GW_SAW_FAULT}, NULL, 0));
+}
+
+TEST("what has no room in the ring is counted, and nothing of it is there")
+{
+    static struct pair p;
+    static struct gw_pending many[GW_TRACE_PENDINGS_MAX + 1];
+    const struct mqtt_packet publish = {.type = MQTT_PUBLISH,
+                                        .publish = {.topic = slice_text(OWN "x")}};
+    const struct gw_event events[] = {{.kind = GW_STAGED, .position = 1},
+                                      {.kind = GW_SAW_PACKET, .packet = &publish},
+                                      {.kind = GW_TICK}};
+    struct recorder_record it;
+    uint64_t at = 0;
+    begin(&p, 1);
+    recorder_init(&p.r, p.memory, 128);
+    for (size_t i = 0; i < COUNT_OF(events); i++) {
+        gw_trace_event(&p.r, &p.mark, 1, &p.s, &events[i], 0);
+    }
+    CHECK_U64(p.r.unseen, COUNT_OF(events));
+    /* Nor has a session with more publishes under way than a state has room for. */
+    struct gw_limits wide = limits;
+    wide.inflight_max = COUNT_OF(many);
+    recorder_init(&p.r, p.memory, sizeof p.memory);
+    p.mark = 0;
+    p.s.limits = &wide;
+    p.s.inflight = many;
+    p.s.inflight_count = COUNT_OF(many);
+    gw_trace_event(&p.r, &p.mark, 1, &p.s, &events[0], 0);
+    CHECK(!recorder_next(&p.r, &at, &it));
+}
+
+TEST("a session with more publishes than its limit, which is a breach, is saved without them")
+{
+    static struct pair p;
+    static struct gw_session_image image;
+    uint8_t rows[INFLIGHT * sizeof(struct gw_pending)];
+    struct writer behind = writer_over(rows, sizeof rows);
+    begin(&p, 1);
+    p.s.inflight_count = INFLIGHT + 1;
+    gw_session_trace.save(&p.s, &image, &behind);
+    CHECK_U64(behind.len, 0);
+    CHECK_U64(image.session.inflight_count, INFLIGHT + 1);
+}
+
+TEST("of a topic that is longer than any of ours the beginning is kept")
+{
+    static struct pair p;
+    static char topic[GW_TRACE_TOPIC_MAX + 100];
+    struct recorder_record it = {.bytes = {0}};
+    memset(topic, 't', sizeof topic);
+    const struct mqtt_packet publish = {.type = MQTT_PUBLISH,
+                                        .publish = {.topic = slice_of(topic, sizeof topic)}};
+    const struct gw_event ev = {.kind = GW_SAW_PACKET, .packet = &publish};
+    begin(&p, 1);
+    gw_trace_event(&p.r, &p.mark, 1, &p.s, &ev, 0);
+    for (uint64_t at = 0; recorder_next(&p.r, &at, &it);) {
+    }
+    CHECK(it.what == RECORDER_EVENT);
+    CHECK(slice_equal(it.bytes, slice_of(topic, GW_TRACE_TOPIC_MAX)));
+}
