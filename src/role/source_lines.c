@@ -114,7 +114,11 @@ enum source_state source_lines_read(struct source_lines *l, struct writer *pack)
             return SOURCE_GAVE;
         }
         writer_reset(pack);
-        l->refused += !is_blank;
+        l->refused += !is_blank || was_too_long;
+    }
+    if (l->is_at_end && l->len == 0 && l->is_too_long) { /* the last line, which had no end */
+        l->is_too_long = false;
+        l->refused++;
     }
     return l->is_at_end && l->len == 0 ? SOURCE_ENDED : SOURCE_WAITS;
 }

@@ -180,6 +180,8 @@ struct port {
     unsigned runs;  /* port_run is under way */
     bool is_opened; /* by port_open: its role is on the stack until port_close_all */
     bool owns_world;
+    struct slice input; /* that is still to come on standard input: sim_input */
+    size_t input_step;
     struct port_wake *wakes;
     struct port_file *files;
     struct port_watch *watches;

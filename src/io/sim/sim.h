@@ -129,6 +129,10 @@ void sim_spoil_write(struct sim_world *world, const char *machine, uint64_t nth,
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 
+/* What comes on this process's standard input, at most `step` bytes (not 0) at a time, and then its
+ * end; borrowed. Without it there is only the end. */
+void sim_input(struct port *port, struct slice bytes, size_t step);
+
 /* Where port_last_words of any process in any world goes: a real folder that is there, NULL for
  * none. A broken invariant ends the simulation itself, so the simulated disks are no place for it.
  */
