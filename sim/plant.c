@@ -15,6 +15,7 @@ enum {
     DEVICE_BACK_MS = 1000, /* a device that ended by itself is started again after this */
     WINDOW_MESSAGES = 32,
     WINDOW_BYTES = 12 * 1024,
+    JOURNAL_STEP = 37, /* prime to 100: journals are spread over the fleet, however small */
     KILLED = -1
 };
 
@@ -111,7 +112,8 @@ struct device_config plant_device_config(const struct plant *p, uint32_t index)
         .stream = "sim",
         .source = p->spec.period_ms != 0 ? "waveform" : "none",
         .period_ms = p->spec.period_ms,
-        .outbox = index % 100 < p->spec.journal_percent ? DEVICE_JOURNAL : DEVICE_MEMORY,
+        .outbox =
+            index * JOURNAL_STEP % 100 < p->spec.journal_percent ? DEVICE_JOURNAL : DEVICE_MEMORY,
         .window_messages = WINDOW_MESSAGES,
         .window_bytes = WINDOW_BYTES,
         .agent = "holdfast-agent sim",
