@@ -248,7 +248,8 @@ bool device_raise_trust(struct device *d, uint64_t number)
     }
     device_trace_call(d, SEQUENCE_CALL_NOTE_TRUST, number);
     sequence_note_trust(&d->sequence, number);
-    return device_save_sequence(d) && device_save_sequence(d); /* one to each copy */
+    bool is_stored = device_save_sequence(d);
+    return is_stored && device_save_sequence(d); /* to the other copy, too */
 }
 
 bool device_load_trust(struct device *d)
