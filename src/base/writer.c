@@ -41,7 +41,10 @@ static void write_number(struct writer *w, uint64_t value, size_t width)
 
 void write_u8(struct writer *w, uint8_t value)
 {
-    write_number(w, value, 1);
+    uint8_t *to = write_reserve(w, 1);
+    if (to != NULL) {
+        *to = value;
+    }
 }
 
 void write_u16(struct writer *w, uint16_t value)

@@ -76,10 +76,13 @@ void metrics_observe(struct metrics_histogram *h, uint64_t us)
 /* Microseconds as seconds, without floating point: "0.000100". */
 static void write_seconds(struct writer *w, uint64_t us)
 {
-    char text[32];
-    (void)snprintf(text, sizeof text, "%llu.%06llu", (unsigned long long)(us / 1000000),
-                   (unsigned long long)(us % 1000000));
-    write_text(w, text);
+    char digits[] = ".000000";
+    uint64_t rest = us % 1000000;
+    for (size_t i = sizeof digits - 2; i > 0; i--, rest /= 10) {
+        digits[i] = (char)('0' + rest % 10);
+    }
+    write_decimal(w, us / 1000000);
+    write_text(w, digits);
 }
 
 void metrics_histogram_write(struct writer *w,
