@@ -119,7 +119,7 @@ static uint64_t hash_of_path(const char *path)
 static struct name *names_find(const struct names *names, const char *path)
 {
     uint64_t hash = hash_of_path(path);
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = names->count; i-- > 0;) { /* the newest last: it is asked for most */
         if (names->list[i].hash == hash && strcmp(names->list[i].path, path) == 0) {
             return &names->list[i];
         }
