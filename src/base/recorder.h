@@ -80,13 +80,13 @@ static inline void *recorder_put(struct recorder *r, struct recorder_head head)
 }
 
 /* recorder_put for an event of an instance that the half in use knows; NULL where that is not so,
- * or there is no room: then recorder_make_room is to be asked first. */
+ * there is no room, or it is too large: then recorder_make_room is to be asked first. */
 static inline void *recorder_put_quickly(struct recorder *r,
                                          const uint32_t *mark,
                                          struct recorder_head head)
 {
-    bool has_room =
-        recorder_size(head.image_len + head.bytes_len) <= r->half_cap - r->used[r->turn % 2];
+    uint32_t size = recorder_size(head.image_len + head.bytes_len);
+    bool has_room = size <= r->half_cap - r->used[r->turn % 2] && size <= RECORDER_RECORD_MAX;
     return *mark == r->turn && has_room ? recorder_put(r, head) : NULL;
 }
 

@@ -80,6 +80,24 @@ TEST("an event that can never fit is counted, and its instance begins anew")
     CHECK(recorder_knows(&r, &t.mark));
 }
 
+TEST("an event beyond the largest record is not recorded, however much room there is")
+{
+    static alignas(16) uint8_t memory[8 * RECORDER_RECORD_MAX];
+    const struct recorder_head largest = {.image_len = RECORDER_RECORD_MAX - RECORDER_HEAD,
+                                          .what = RECORDER_EVENT};
+    struct recorder_head larger = largest;
+    struct recorder r;
+    struct thing t = {0};
+    recorder_init(&r, memory, sizeof memory);
+    REQUIRE(record(&r, &t, 1, 1));
+    larger.bytes_len = 1;
+    CHECK(recorder_put_quickly(&r, &t.mark, larger) == NULL);
+    CHECK(!recorder_make_room(&r, &t.mark, sizeof t.state, larger.image_len + larger.bytes_len));
+    CHECK_U64(r.unseen, 1);
+    REQUIRE(record(&r, &t, 1, 1));
+    CHECK(recorder_put_quickly(&r, &t.mark, largest) != NULL);
+}
+
 TEST("a recorder without memory records nothing and counts nothing")
 {
     struct recorder r;
