@@ -127,8 +127,19 @@ const struct trace_core gw_session_trace = {
     .name = "gateway-session", .state = &session_shape, .event = &event_shape, .save = save};
 
 /* What the session does not look at, and nobody should keep. */
+static void strip_properties(struct mqtt_properties *p)
+{
+    p->authentication_data = (struct slice){0};
+    p->present &= ~(UINT64_C(1) << MQTT_AUTHENTICATION_DATA);
+    p->repeated = (struct slice){0};
+    p->present &= ~(UINT64_C(1) << MQTT_USER_PROPERTY);
+}
+
 static void strip(struct mqtt_packet *packet)
 {
+    if (packet->type == MQTT_AUTH) {
+        strip_properties(&packet->auth.properties);
+    }
     if (packet->type != MQTT_CONNECT) {
         return;
     }
@@ -139,10 +150,7 @@ static void strip(struct mqtt_packet *packet)
     c->password = (struct slice){0};
     c->will.payload = (struct slice){0};
     c->will.properties = (struct mqtt_properties){0};
-    c->properties.authentication_data = (struct slice){0};
-    c->properties.present &= ~(UINT64_C(1) << MQTT_AUTHENTICATION_DATA);
-    c->properties.repeated = (struct slice){0};
-    c->properties.present &= ~(UINT64_C(1) << MQTT_USER_PROPERTY);
+    strip_properties(&c->properties);
 }
 
 static void take_packet(const struct gw_session *s,

@@ -207,12 +207,31 @@ TEST("what is recorded of a session, read back, makes a session that does the sa
     }
 }
 
-TEST("a trace of a session holds neither user name nor password")
+/* Is the text anywhere in a trace of a new session that is given this packet? */
+static bool is_kept(const struct mqtt_packet *packet, const char *text)
 {
     static struct pair p;
     uint8_t encoded[4096];
     struct recorder_record it;
+    struct slice wanted = slice_text(text);
+    bool is_there = false;
+    const struct gw_event ev = {.kind = GW_SAW_PACKET, .packet = packet};
     begin(&p, 1);
+    gw_trace_event(&p.r, &p.mark, 1, &p.s, &ev, 0);
+    struct writer w = writer_over(encoded, sizeof encoded);
+    for (uint64_t at = 0; recorder_next(&p.r, &at, &it);) {
+        CHECK(it.what == RECORDER_STATE || it.bytes.len > 0);
+        trace_entry_write(&w, &gw_session_trace, &it);
+    }
+    CHECK(writer_ok(&w) && w.len > 100);
+    for (size_t i = 0; i + wanted.len <= w.len; i++) {
+        is_there = is_there || slice_equal(slice_of(encoded + i, wanted.len), wanted);
+    }
+    return is_there;
+}
+
+TEST("a trace of a session holds neither user name nor password")
+{
     struct mqtt_packet packet = {.type = MQTT_CONNECT};
     packet.connect = (struct mqtt_connect){.version = MQTT_5_0,
                                            .clean_start = true,
@@ -220,17 +239,38 @@ TEST("a trace of a session holds neither user name nor password")
                                            .user_name = slice_text("somebody"),
                                            .has_password = true,
                                            .password = slice_text("secret"),
-                                           .client_id = slice_text("me")};
-    struct gw_event ev = {.kind = GW_SAW_PACKET, .packet = &packet};
-    gw_trace_event(&p.r, &p.mark, 1, &p.s, &ev, 0);
-    struct writer w = writer_over(encoded, sizeof encoded);
-    for (uint64_t at = 0; recorder_next(&p.r, &at, &it);) {
-        trace_entry_write(&w, &gw_session_trace, &it);
-    }
-    REQUIRE(writer_ok(&w) && w.len > 100);
-    for (size_t i = 0; i + 6 <= w.len; i++) {
-        CHECK(memcmp(encoded + i, "secret", 6) != 0);
-        CHECK(memcmp(encoded + i, "somebo", 6) != 0);
+                                           .client_id = slice_text("client me")};
+    CHECK(is_kept(&packet, "client me"));
+    CHECK(!is_kept(&packet, "secret"));
+    CHECK(!is_kept(&packet, "somebo"));
+}
+
+/* With the properties in which a client may prove who it is. */
+static void prove(struct mqtt_properties *p, struct writer *user)
+{
+    mqtt_user_property_write(user, slice_text("token"), slice_text("user secret"));
+    p->authentication_method = slice_text("a method");
+    p->authentication_data = slice_text("data secret");
+    p->repeated = writer_slice(user);
+    mqtt_set(p, MQTT_AUTHENTICATION_METHOD);
+    mqtt_set(p, MQTT_AUTHENTICATION_DATA);
+    mqtt_set(p, MQTT_USER_PROPERTY);
+}
+
+TEST("a trace of a session holds no authentication data, of CONNECT or of AUTH")
+{
+    uint8_t user[64];
+    struct writer w = writer_over(user, sizeof user);
+    struct mqtt_packet connect = {.type = MQTT_CONNECT, .connect = {.version = MQTT_5_0}};
+    struct mqtt_packet auth = {.type = MQTT_AUTH, .auth = {.reason = MQTT_CONTINUE_AUTHENTICATION}};
+    prove(&connect.connect.properties, &w);
+    writer_reset(&w);
+    prove(&auth.auth.properties, &w);
+    const struct mqtt_packet *const packets[] = {&connect, &auth};
+    for (size_t i = 0; i < COUNT_OF(packets); i++) {
+        CHECK(is_kept(packets[i], "a method"));
+        CHECK(!is_kept(packets[i], "data secret"));
+        CHECK(!is_kept(packets[i], "user secret"));
     }
 }
 
