@@ -6,9 +6,11 @@
  * has to be guessed.
  *
  *   NO_KEY --key stored--> WAITING --due--> ASKING --certificate--> STORING --stored--> ACTIVE
- *                             ^               |                                          |
- *                             +--- failed, later, refused                  half of its life: NO_KEY
- * again, while the old certificate stays in use
+ *     ^                       ^               |                                          |
+ *     |                       +---------------+ unanswered, later, refused               |
+ *     +------- half of its life is over (the old certificate stays in use) --------------+
+ *
+ * After a start with both a certificate and a next key ACTIVE goes on to WAITING at once.
  *
  * Renewal begins at a random point between 50 % and 60 % of the certificate's life, by the wall
  * clock, which is looked at again every minute: it may have been wrong when the certificate came. A

@@ -3,8 +3,11 @@
  * certificate proves nothing before it was used: until a session with it was live (TLS, CONNECT and
  * hello accepted, the hello durable at the gateway) the old key stays, durable and in use.
  *
- *   PROVEN --a new certificate is stored--> TRYING --a session with it is live--> PROVEN (the new
- * one) |  ^ no session came of it  its wait is over v  | RESTING (connections use the old one)
+ *   PROVEN --a new certificate is stored--> TRYING --a session with it is live--> PROVEN
+ *                                           |    ^                                (the new one)
+ *                     no session came of it |    | the rest is over, the old one has expired,
+ *                                           v    | or a newer one is stored
+ *                                           RESTING (connections use the old one)
  *
  * A rest lasts a random time up to a bound that doubles with each attempt. Where the old
  * certificate has expired there is nothing to rest on: every connection uses the new one.

@@ -6,8 +6,7 @@
  *   IDLE --start--> OPENING --opened--> GREETING --CONNACK--> HELLO --its PUBACK--> LIVE
  *                      ^                   |                    |                    |
  *                      |                   +---------+----------+---- lost, refused -+
- *                      +--due-- WAITING <------------+                    (every state --stop-->
- * STOPPED)
+ *                      +--due-- WAITING <------------+           (any state --stop--> STOPPED)
  *
  * WAITING lasts a random time up to a bound that doubles with each attempt (full jitter), so that a
  * fleet that lost its gateway comes back spread out; each attempt goes to the next gateway of the

@@ -4,9 +4,9 @@
  * all there is, and a full window is told to the source, which waits or counts what it cannot keep.
  * Nothing is dropped silently.
  *
- *     WAITING --outbox_send--> SENT --outbox_acked--> gone
- *                               |--outbox_link_lost or outbox_again--> WAITING (its next PUBLISH is
- * a repetition)
+ *     WAITING --outbox_send--> SENT --outbox_acked, outbox_refused--> gone
+ *        ^                       |
+ *        +-----------------------+ outbox_link_lost, outbox_again: its next PUBLISH is a repetition
  */
 #ifndef CORE_DEVICE_OUTBOX_H
 #define CORE_DEVICE_OUTBOX_H

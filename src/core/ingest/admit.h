@@ -8,14 +8,14 @@
  *                    |
  *                enrolled? --no--> a link whose certificate an issuer vouches for enrols it;
  *                    |             anything else is refused (not-enrolled) and leaves no trace
- *     hello     certificate under the issuer, id = topic = gateway's word, signature over the
- * topic, key of ours, exporter of a link at that gateway, boot rules -> ADMIT_KEEP_HELLO,
- *               ADMIT_RELEASE, ADMIT_KEEP_CERTIFICATE where it is another than before
- *     t/STREAM  hello of its boot? MAC, received set, SenML                 -> ADMIT_STORE
- *     j/STREAM  the gateway's word alone, JSON                              -> ADMIT_STORE
- *     link      connected, gateway, exporter                                -> ADMIT_BEGIN_LINK,
- *               ADMIT_END_LINK
- *     started   the links of an earlier process of that gateway are over    -> ADMIT_END_LINKS
+ *     hello     certificate under the issuer, id = topic = gateway's word,
+ *               signature over the topic, key of ours, exporter of a link
+ *               at that gateway, boot rules        -> ADMIT_KEEP_HELLO, ADMIT_RELEASE, and
+ *               ADMIT_KEEP_CERTIFICATE where it is another than before
+ *     t/STREAM  hello of its boot? MAC, received set, SenML      -> ADMIT_STORE
+ *     j/STREAM  the gateway's word alone, JSON                   -> ADMIT_STORE
+ *     link      connected, gateway, exporter   -> ADMIT_BEGIN_LINK, ADMIT_END_LINK
+ *     started   earlier links of that gateway are over           -> ADMIT_END_LINKS
  *
  * Nothing that a gateway can invent makes a row: the store knows a device from the first link whose
  * certificate was issued to it.
