@@ -46,7 +46,7 @@ function(holdfast_sim_test name)
 endfunction()
 
 # holdfast_fuzz(NAME SOURCES ... USES ...): a libFuzzer target, corpus in tests/fuzz/corpus/NAME. In other
-# builds the same source is linked with test/fuzz/replay.c, which runs the corpus once.
+# builds the same source is linked with tests/fuzz/replay.c, which runs the corpus once.
 function(holdfast_fuzz name)
     cmake_parse_arguments(A "" "" "SOURCES;USES" ${ARGN})
     add_executable(${name} ${A_SOURCES})
