@@ -3,6 +3,8 @@
  * operation of its disk, calls that fail, gateways that die, a clock that is not there,
  * certificates that are renewed in time or ran out while nobody could be reached.
  */
+#include "io/read_all.h"
+#include "io/replace.h"
 #include "sim/roles/fixture.h"
 #include "test/test.h"
 
@@ -14,6 +16,12 @@
 enum { DEVICES = 2, ROUNDS = 20, BACK_MS = 300, PATIENCE_MS = 900000 };
 
 static struct fixture world;
+
+static void ignore(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
 
 static const struct plant_spec spec = {.seed = 41, .gateways = 2, .devices = DEVICES};
 
@@ -285,5 +293,38 @@ TEST("a trust list that went from a device's folder is there again with its next
     sim_run_for(world.world, BACK_MS);
     CHECK(fixture_wait_live(&world, PATIENCE_MS));
     CHECK(sim_disk_find(disk, "/hf/state/trust.cbor") != NULL);
+    fixture_end(&world);
+}
+
+/* ---- a disk that does not answer says nothing about a key ---- */
+
+static bool copy_file(const char *machine, const char *from, const char *to)
+{
+    uint8_t text[8192];
+    size_t len = 0;
+    struct port *port = sim_start(world.world, machine, ignore, NULL);
+    bool copied = port_file_read_all(port, from, text, sizeof text, &len) == PORT_OK
+                  && port_file_replace(port, to, slice_of(text, len)) == PORT_OK;
+    port_close_all(port);
+    return copied;
+}
+
+TEST("a key that cannot be read at a start is still there for the next one")
+{
+    struct plant_spec own = with(72, 0);
+    REQUIRE(fixture_stand(&world, &own));
+    uint32_t device = plant_device(world.plant, 0);
+    struct sim_disk *disk = sim_disk_of(world.world, "dev-0000");
+    cut_links(true, true);
+    for (uint64_t nth = 1; nth <= 24; nth++) {
+        plant_kill(world.plant, device, UINT64_MAX);
+        sim_fail(world.world, "dev-0000", SIM_READ, 1, PORT_OK, false);
+        REQUIRE(copy_file("dev-0000", "/hf/state/identity.pem", "/hf/state/renewed.pem"));
+        sim_fail(world.world, "dev-0000", SIM_READ, nth, PORT_FAILED, false);
+        (void)plant_start(world.plant, device);
+        sim_run_for(world.world, 1000);
+        CHECK(sim_disk_find(disk, "/hf/state/identity.pem") != NULL);
+        CHECK(sim_disk_find(disk, "/hf/state/renewed.pem") != NULL);
+    }
     fixture_end(&world);
 }

@@ -108,8 +108,9 @@ static uint64_t seed(struct device *d)
 static enum port_result start_cores(struct device *d, struct port_why *why)
 {
     struct enroll_event started = {.kind = ENROLL_STARTED};
-    if (!device_load_keys(d, why)) {
-        return PORT_BAD;
+    enum port_result result = device_load_keys(d, why);
+    if (result != PORT_OK) {
+        return result;
     }
     if (key_make(KEY_P256, &d->ephemeral) != KEY_OK) {
         return bad(why, "the cryptographic library makes no key");

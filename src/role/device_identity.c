@@ -105,7 +105,7 @@ static enum port_result load_identity(struct device *d,
         return result;
     }
     struct key_private *key = NULL;
-    bool is_good = read_key(d, name, &key) == PORT_OK
+    bool is_good = key_from_pem(slice_of(pem, len), &key) == KEY_OK
                    && first_certificate(slice_of(pem, len), der, sizeof der, &bytes)
                    && bytes.len <= sizeof out->certificate
                    && x509_parse(bytes, &certificate, NULL) == X509_OK
@@ -148,36 +148,35 @@ static void remove_file(struct device *d, const char *name)
     (void)(device_path(d, path, name) && port_unlink(d->port, path) == PORT_OK);
 }
 
-bool device_load_keys(struct device *d, struct port_why *why)
+enum port_result device_load_keys(struct device *d, struct port_why *why)
 {
     enum port_result result = load_identity(d, "identity.pem", &d->own);
+    if (result == PORT_BAD) {
+        return refuse(why, "identity.pem is damaged: remove it to enrol anew", PORT_BAD);
+    }
     if (result != PORT_OK && result != PORT_NOT_FOUND) {
-        (void)refuse(why, "identity.pem is damaged: remove it to enrol anew", PORT_BAD);
-        return false;
+        return refuse(why, "identity.pem cannot be read", result);
     }
     result = load_identity(d, "renewed.pem", &d->renewed);
     if (result == PORT_BAD) { /* replaced as a whole, so by another hand: the old key still works */
         device_say(d, "renewed.pem is damaged and left out");
         remove_file(d, "renewed.pem");
     } else if (result != PORT_OK && result != PORT_NOT_FOUND) {
-        (void)refuse(why, "renewed.pem cannot be read", result);
-        return false;
+        return refuse(why, "renewed.pem cannot be read", result);
     }
     result = read_key(d, "next.key", &d->next_key);
     if (result != PORT_OK && result != PORT_NOT_FOUND && result != PORT_BAD) {
-        (void)refuse(why, "next.key cannot be read", result);
-        return false;
+        return refuse(why, "next.key cannot be read", result);
     }
+    /* Cut after its certificate was stored, or damaged by another hand. */
     bool is_spent = d->next_key != NULL
                     && (is_key_in(d->next_key, &d->own) || is_key_in(d->next_key, &d->renewed));
-    if (is_spent
-        || result
-               == PORT_BAD) { /* cut after its certificate was stored, or nobody has heard of it */
+    if (is_spent || result == PORT_BAD) {
         key_free(d->next_key);
         d->next_key = NULL;
         remove_file(d, "next.key");
     }
-    return true;
+    return PORT_OK;
 }
 
 bool device_make_next_key(struct device *d)

@@ -63,7 +63,7 @@ static struct device *open_keys(struct sim_world *world, bool *ok)
     INVARIANT(d != NULL);
     d->port = sim_start(world, CUTS_MACHINE, on_event, NULL);
     memcpy(d->state_dir, "/var/state", sizeof "/var/state");
-    *ok = device_lock(d, &why) == PORT_OK && device_load_keys(d, &why);
+    *ok = device_lock(d, &why) == PORT_OK && device_load_keys(d, &why) == PORT_OK;
     return d;
 }
 
