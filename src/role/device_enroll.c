@@ -209,6 +209,9 @@ static void enroll_answered(struct device *d)
         device_say(d, "enrolment has to wait: %d %.*s", status, len, (const char *)answer.body.at);
         ev.kind = ENROLL_LATER;
         ev.retry_after_s = retry_after_s(answer.head);
+    } else if (status >= 500) { /* it failed, perhaps after the certificate was made */
+        device_say(d, "enrolment: the services failed: %d", status);
+        ev.kind = ENROLL_UNANSWERED;
     } else {
         int len = answer.body.len < 160 ? (int)answer.body.len : 160;
         device_say(d, "enrolment is refused: %d %.*s", status, len, (const char *)answer.body.at);

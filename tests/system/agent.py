@@ -66,6 +66,7 @@ class Site:
         self.issuer = "issuer"
         self.renewals = None  # start and issuer of renewed certificates, where they are to be others
         self.drop_answers = 0
+        self.fail_answers = 0
         self.requests = []
         spki = out_of("openssl", "x509", "-in", f"{d}/idevid.pem", "-pubkey", "-noout")
         spki = out_of("openssl", "pkey", "-pubin", "-outform", "DER", data=spki)
@@ -140,6 +141,10 @@ class Service:
                     service.site.drop_answers -= 1
                     self.close_connection = True
                     self.connection.close()
+                    return
+                if service.site.fail_answers > 0:
+                    service.site.fail_answers -= 1
+                    self.answer(500, "text/plain", b"the registry failed\n")
                     return
                 self.answer(200, "application/pkcs7-mime; smime-type=certs-only", issued)
 
@@ -349,6 +354,17 @@ def test_kills_lose_no_row_and_use_no_number_twice(site, service):
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(site, service):
     """The certificate was issued, the answer never came: the next request carries the same public key."""
     site.drop_answers = 2
+    gateway = Gateway(site.d)
+    agent = Agent(site, service, gateway, "--source", "host")
+    wait_for("a live session", lambda: "is live" in agent.words())
+    check(agent.stop() == 0, agent.words())
+    gateway.stop()
+    check(len(site.requests) == 3 and len(set(site.requests)) == 1, len(site.requests), "requests")
+
+
+def test_services_that_failed_are_asked_again_soon_with_the_same_key(site, service):
+    """A 500 is no verdict: the certificate may be there, and nobody has to change anything."""
+    site.fail_answers = 2
     gateway = Gateway(site.d)
     agent = Agent(site, service, gateway, "--source", "host")
     wait_for("a live session", lambda: "is live" in agent.words())

@@ -45,8 +45,8 @@ enum enroll_event_kind {
     ENROLL_CERTIFIED, /* 200 with a certificate for our next key */
     ENROLL_LATER, /* 202, 429, 503, or 200 with something else: retry_after_s, 0 where none was said
                    */
-    ENROLL_REFUSED,    /* any other answer */
-    ENROLL_UNANSWERED, /* no answer: it may have taken effect or not */
+    ENROLL_REFUSED,    /* any other answer below 500 */
+    ENROLL_UNANSWERED, /* none, or one of 500 and above: it may have taken effect or not */
     ENROLL_STORED      /* certificate and key are the device's identity now */
 };
 
