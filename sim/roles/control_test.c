@@ -143,6 +143,46 @@ TEST("the power of a device may go in any step of its enrolment")
     trials("dev-0000", cut_device, 60);
 }
 
+struct words {
+    unsigned failed, keeper_away; /* answers of the device services */
+};
+
+static bool holds(struct slice bytes, const char *code)
+{
+    for (; bytes.len > 0; bytes = slice_after(bytes, 1)) {
+        if (slice_has_prefix(bytes, slice_text(code))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void count_words(void *context, const struct sim_passing *passing)
+{
+    struct words *words = context;
+    if (passing->server_port == PLANT_DEVICES_PORT && !passing->by_client && !passing->arrives) {
+        words->failed += holds(passing->bytes, "HF-3403");
+        words->keeper_away += holds(passing->bytes, "HF-3219");
+    }
+}
+
+TEST("a registry that fails is not said to be a keeper that is away, nor a certificate not issued")
+{
+    struct words words = {0};
+    for (unsigned i = 0; i < 24; i++) {
+        struct plant_spec own = spec;
+        own.seed = 400 + i;
+        REQUIRE(fixture_begin(&world, &own));
+        sim_tap(world.world, count_words, &words);
+        sim_fail(world.world, "core", i % 2 == 0 ? SIM_WRITE : SIM_SYNC, 20 + 4 * i, PORT_FAILED,
+                 false);
+        sim_run_for(world.world, 5000);
+        fixture_end(&world);
+    }
+    CHECK(words.failed > 0);
+    CHECK_U64(words.keeper_away, 0);
+}
+
 TEST("a failed call of control's disk during enrolment leaves every device with one certificate")
 {
     static const enum sim_call calls[] = {SIM_OPEN, SIM_READ, SIM_WRITE, SIM_SYNC, SIM_NAMES};

@@ -106,7 +106,6 @@ struct devices_pending *devices_begin(struct control_devices *s,
 /* The keeper's answer to one of them; false where the id is of none. */
 bool devices_signed(struct control_devices *s, const struct keeper_client_answer *answer);
 
-/* A name for a device: its serial, with anything but letters, digits, '.', '_' and '-' replaced. */
 /* Answers with the certificate that this name and key have; false where they have none that holds.
  */
 bool devices_bundle_again(struct control_devices *s,
@@ -115,6 +114,7 @@ bool devices_bundle_again(struct control_devices *s,
                           control_bundle_answered *answered,
                           void *context);
 
+/* A name for a device: its serial, with anything but letters, digits, '.', '_' and '-' replaced. */
 void devices_name(char out[REGISTRY_NAME_MAX + 1], struct slice serial);
 
 /* ---- control_trust_list.c ---- */

@@ -237,6 +237,22 @@ static void answer_unavailable(struct control_devices *s, struct devices_pending
     }
 }
 
+/* The registry failed, before or after it had made the certificate durable: the same request gets
+ * it where it did. */
+static void answer_unknown(struct control_devices *s, struct devices_pending *p)
+{
+    s->counts.unavailable++;
+    if (p->answered != NULL) {
+        bundle_done(s, p, BUNDLE_FAILED, "the registry failed");
+    } else {
+        struct http_call *call = http_call_find(s->server, p->call);
+        if (call != NULL) {
+            devices_answer_text(call, 500, NULL, "HF-3403 the registry failed; ask again\n");
+        }
+    }
+    devices_broken(s);
+}
+
 /* Back-pressure: whoever asks asks again. The operator hears it once, until there was room again.
  */
 static void answer_no_room(struct control_devices *s, struct devices_pending *p)
@@ -287,7 +303,9 @@ static void answer_taken(struct control_devices *s, struct devices_pending *p)
     struct http_call *call = p->answered == NULL ? http_call_find(s->server, p->call) : NULL;
     enum registry_result result =
         registry_certificate_by_key(s->options.registry, &p->certificate.key, &kept);
-    if (p->answered != NULL) {
+    if (result != REGISTRY_OK && result != REGISTRY_NOT_FOUND) {
+        answer_unknown(s, p);
+    } else if (p->answered != NULL) {
         if (!devices_bundle_again(s, slice_text(p->device.name), &p->certificate.key, p->answered,
                                   p->context)) {
             bundle_done(s, p, BUNDLE_TAKEN,
@@ -329,12 +347,17 @@ static enum registry_result make_durable(struct control_devices *s, struct devic
 }
 
 /* The device moved while its certificate was signed: renewing shows its old one in use, or somebody
- * else's request was faster. False where it may have none any more. */
-static bool decide_anew(struct control_devices *s, struct devices_pending *p)
+ * else's request was faster. REGISTRY_STALE where it may have none any more. */
+static enum registry_result decide_anew(struct control_devices *s, struct devices_pending *p)
 {
-    return registry_device_by_id(s->options.registry, &p->certificate.device, &p->device)
-               == REGISTRY_OK
-           && identity_after_issue(p->device.state, p->by_hardware, &p->to);
+    enum registry_result result =
+        registry_device_by_id(s->options.registry, &p->certificate.device, &p->device);
+    if (result == REGISTRY_NOT_FOUND
+        || (result == REGISTRY_OK
+            && !identity_after_issue(p->device.state, p->by_hardware, &p->to))) {
+        return REGISTRY_STALE;
+    }
+    return result == REGISTRY_OK ? make_durable(s, p) : result;
 }
 
 static void answer_moved(struct control_devices *s, struct devices_pending *p)
@@ -381,8 +404,8 @@ static void finish(struct control_devices *s, struct devices_pending *p, struct 
     if (result == REGISTRY_TAKEN && find_other_name(s, p)) {
         result = make_durable(s, p);
     }
-    if (result == REGISTRY_STALE && decide_anew(s, p)) {
-        result = make_durable(s, p);
+    if (result == REGISTRY_STALE) {
+        result = decide_anew(s, p);
     }
     switch (result) {
     case REGISTRY_OK: answer_issued(s, p); break;
@@ -391,10 +414,7 @@ static void finish(struct control_devices *s, struct devices_pending *p, struct 
     case REGISTRY_STALE: answer_moved(s, p); break;
     case REGISTRY_NOT_FOUND:
     case REGISTRY_NEWER:
-    case REGISTRY_BROKEN:
-        answer_unavailable(s, p);
-        devices_broken(s);
-        break;
+    case REGISTRY_BROKEN: answer_unknown(s, p); break;
     }
 }
 
@@ -550,7 +570,7 @@ static void decide(struct control_devices *s,
     struct enrol_facts facts;
     struct enrol_decision decision;
     if (!look_up(s, request, id, &facts, &device, &by_key)) {
-        devices_answer_text(call, 500, NULL, "the registry failed\n");
+        devices_answer_text(call, 500, NULL, "HF-3403 the registry failed; ask again\n");
         devices_broken(s);
         return;
     }
