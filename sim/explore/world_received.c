@@ -10,11 +10,11 @@
  */
 #include "base/invariant.h"
 #include "core/ingest/received.h"
-#include "sim/explore/explore.h"
+#include "sim/explore/parts.h"
 
 #include <string.h>
 
-enum { NUMBERS_MAX = 16, QUEUE_MAX = 4, IS_BOOT = 0x80 };
+enum { NUMBERS_MAX = 16, IS_BOOT = 0x80 };
 enum bound { NUMBERS, SENT, BOOTS, QUEUE }; /* SENT, BOOTS: bits, 1 << number */
 
 struct side { /* in memory, or in the store */
@@ -27,57 +27,42 @@ struct world {
     struct received_pool pool; /* without blocks: four gaps, the fifth closes the oldest */
     struct side ram, disk;
     uint32_t arrived;
-    uint8_t queue[QUEUE_MAX]; /* the journal from the durable cursor on: numbers, and boots */
-    uint32_t queue_len, read;
-    size_t kept_len; /* the set as the store has it; 0: none */
+    struct journal journal; /* numbers, and boots */
+    size_t kept_len;        /* the set as the store has it; 0: none */
     uint8_t kept[RECEIVED_REPORT_MAX];
 };
 
 enum kind { ARRIVE, REBOOT, READ, COMMIT, CUT, KINDS };
 static const char *const kinds[KINDS] = {"arrive", "reboot", "read", "commit", "cut"};
-enum row { ROW_CAUGHT_UP, ROW_BEHIND, ROW_IN_TRANSACTION, ROWS };
-static const char *const rows[ROWS] = {"caught-up", "behind", "in-transaction"};
-
-static uint32_t bit(uint64_t number)
-{
-    return UINT32_C(1) << number;
-}
 
 static void begin(void *at, const struct explore_config *config)
 {
     struct world *w = at;
     memset(w, 0, sizeof *w);
     memcpy(w->bounds, config->bounds, sizeof w->bounds);
-    INVARIANT(w->bounds[NUMBERS] < NUMBERS_MAX && w->bounds[QUEUE] <= QUEUE_MAX);
+    INVARIANT(w->bounds[NUMBERS] < NUMBERS_MAX && w->bounds[QUEUE] <= JOURNAL_MAX);
     received_init(&w->received);
 }
 
 static uint32_t row(const void *at)
 {
     const struct world *w = at;
-    return w->read > 0 ? ROW_IN_TRANSACTION : w->queue_len > 0 ? ROW_BEHIND : ROW_CAUGHT_UP;
+    return journal_row(&w->journal);
 }
 
 static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_MAX])
 {
     const struct world *w = at;
     uint32_t count = 0;
-    for (uint8_t n = 1; n <= w->bounds[NUMBERS] && w->queue_len < w->bounds[QUEUE]; n++) {
-        if ((w->bounds[SENT] & bit(n)) != 0) {
+    for (uint8_t n = 1; n <= w->bounds[NUMBERS] && w->journal.len < w->bounds[QUEUE]; n++) {
+        if ((w->bounds[SENT] & BIT(n)) != 0) {
             list[count++] = (struct explore_event){.kind = ARRIVE, .a = n};
         }
-        if ((w->bounds[BOOTS] & bit(n)) != 0) {
+        if ((w->bounds[BOOTS] & BIT(n)) != 0) {
             list[count++] = (struct explore_event){.kind = REBOOT, .a = n};
         }
     }
-    if (w->read < w->queue_len) {
-        list[count++] = (struct explore_event){.kind = READ};
-    }
-    if (w->read > 0) {
-        list[count++] = (struct explore_event){.kind = COMMIT};
-    }
-    list[count++] = (struct explore_event){.kind = CUT};
-    return count;
+    return journal_offer(&w->journal, (struct journal_kinds){READ, COMMIT, CUT}, count, list);
 }
 
 static void note_losses(struct world *w,
@@ -86,9 +71,9 @@ static void note_losses(struct world *w,
 {
     for (uint32_t i = 0; i < losses->count; i++) {
         for (uint64_t n = losses->list[i].from; n <= losses->list[i].to; n++) {
-            explore_expect(breach, (w->ram.applied & bit(n)) == 0,
+            explore_expect(breach, (w->ram.applied & BIT(n)) == 0,
                            "AckedIsKept: an applied number is declared lost");
-            w->ram.lost |= bit(n);
+            w->ram.lost |= BIT(n);
         }
     }
 }
@@ -96,7 +81,7 @@ static void note_losses(struct world *w,
 static void read_one(struct world *w, struct explore_breach *breach)
 {
     struct received_losses losses;
-    uint8_t item = w->queue[w->read++];
+    uint8_t item = journal_read(&w->journal);
     uint64_t number = item & ~(uint32_t)IS_BOOT;
     if ((item & IS_BOOT) != 0) {
         bool is_good = received_restart(&w->received, &w->pool, number, 0, &losses);
@@ -107,13 +92,13 @@ static void read_one(struct world *w, struct explore_breach *breach)
     enum received_result result = received_offer(&w->received, &w->pool, number, 0, &losses);
     note_losses(w, &losses, breach);
     if (result == RECEIVED_NEW) {
-        explore_expect(breach, (w->ram.applied & bit(number)) == 0,
+        explore_expect(breach, (w->ram.applied & BIT(number)) == 0,
                        "OnceApplied: a number is applied a second time");
-        explore_expect(breach, (w->ram.lost & bit(number)) == 0,
+        explore_expect(breach, (w->ram.lost & BIT(number)) == 0,
                        "OnceApplied: a number is applied that was declared lost");
-        w->ram.applied |= bit(number);
+        w->ram.applied |= BIT(number);
     } else {
-        explore_expect(breach, ((w->ram.applied | w->ram.lost) & bit(number)) != 0,
+        explore_expect(breach, ((w->ram.applied | w->ram.lost) & BIT(number)) != 0,
                        "AckedIsKept: a number is called a duplicate that never came");
     }
 }
@@ -128,23 +113,20 @@ static void commit(struct world *w, struct explore_breach *breach)
                    "the set cannot be stored");
     w->kept_len = out.len;
     w->disk = w->ram;
-    for (uint32_t i = 0; i < w->read; i++) {
-        uint8_t item = w->queue[i];
+    for (uint32_t i = 0; i < w->journal.read; i++) {
+        uint8_t item = w->journal.items[i];
         explore_expect(breach,
-                       (item & IS_BOOT) != 0 || ((w->disk.applied | w->disk.lost) & bit(item)) != 0,
+                       (item & IS_BOOT) != 0 || ((w->disk.applied | w->disk.lost) & BIT(item)) != 0,
                        "AckedIsKept: below the cursor, and neither applied nor declared lost");
     }
-    w->queue_len -= w->read;
-    memmove(w->queue, w->queue + w->read, w->queue_len);
-    memset(w->queue + w->queue_len, 0, sizeof w->queue - w->queue_len);
-    w->read = 0;
+    journal_committed(&w->journal);
 }
 
 static void come_back(struct world *w, struct explore_breach *breach)
 {
     struct received_report report;
     w->ram = w->disk;
-    w->read = 0;
+    journal_cut(&w->journal);
     received_init(&w->received);
     if (w->kept_len == 0) {
         return;
@@ -160,10 +142,10 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
     struct world *w = at;
     switch ((enum kind)event->kind) {
     case ARRIVE:
-        w->queue[w->queue_len++] = event->a;
-        w->arrived |= bit(event->a);
+        journal_append(&w->journal, event->a);
+        w->arrived |= BIT(event->a);
         break;
-    case REBOOT: w->queue[w->queue_len++] = event->a | IS_BOOT; break;
+    case REBOOT: journal_append(&w->journal, event->a | IS_BOOT); break;
     case READ: read_one(w, breach); break;
     case COMMIT: commit(w, breach); break;
     case CUT: come_back(w, breach); break;
@@ -174,7 +156,7 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
     for (uint64_t n = 1; n <= w->bounds[NUMBERS]; n++) {
         explore_expect(breach,
                        received_has(&w->received, &w->pool, n)
-                           == (((w->ram.applied | w->ram.lost) & bit(n)) != 0),
+                           == (((w->ram.applied | w->ram.lost) & BIT(n)) != 0),
                        "OnceApplied: the set and the store do not agree");
     }
 }
@@ -197,9 +179,9 @@ static void pack(const void *at, struct writer *out)
     write_u32(out, w->disk.applied);
     write_u32(out, w->disk.lost);
     write_u32(out, w->arrived);
-    write_u8(out, (uint8_t)w->queue_len);
-    write_u8(out, (uint8_t)w->read);
-    write_bytes(out, w->queue, w->queue_len);
+    write_u8(out, (uint8_t)w->journal.len);
+    write_u8(out, (uint8_t)w->journal.read);
+    write_bytes(out, w->journal.items, w->journal.len);
     write_bytes(out, w->kept, w->kept_len);
 }
 
@@ -213,8 +195,8 @@ static void image_side(const struct world *w,
 {
     for (uint64_t n = 1; n <= w->bounds[NUMBERS]; n++) {
         enum fate fate = n >= report->next               ? UNSEEN
-                         : (side->lost & bit(n)) != 0    ? LOST
-                         : (side->applied & bit(n)) != 0 ? APPLIED
+                         : (side->lost & BIT(n)) != 0    ? LOST
+                         : (side->applied & BIT(n)) != 0 ? APPLIED
                                                          : UNSEEN;
         for (uint32_t i = 0; i < report->gap_count; i++) {
             const struct received_gap *gap = &report->gaps[i];
@@ -238,19 +220,8 @@ static void image(const void *at, struct writer *out)
     received_to_report(&w->received, &w->pool, &report);
     image_side(w, &report, &w->ram, out);
     write_u32(out, w->arrived);
-    write_u8(out, (uint8_t)w->read);
-    write_bytes(out, w->queue, w->queue_len);
-}
-
-static void tell_bits(struct writer *out, const char *name, uint32_t bits)
-{
-    write_text(out, name);
-    for (uint64_t n = 1; n < NUMBERS_MAX; n++) {
-        if ((bits & bit(n)) != 0) {
-            write_text(out, " ");
-            write_decimal(out, n);
-        }
-    }
+    write_u8(out, (uint8_t)w->journal.read);
+    write_bytes(out, w->journal.items, w->journal.len);
 }
 
 static void tell(const void *at, struct writer *out)
@@ -258,15 +229,15 @@ static void tell(const void *at, struct writer *out)
     const struct world *w = at;
     write_text(out, "next ");
     write_decimal(out, w->received.next);
-    tell_bits(out, "; applied", w->ram.applied);
-    tell_bits(out, "; lost", w->ram.lost);
-    tell_bits(out, "; in the store: applied", w->disk.applied);
-    tell_bits(out, ", lost", w->disk.lost);
+    parts_tell_numbers(out, "; applied", w->ram.applied);
+    parts_tell_numbers(out, "; lost", w->ram.lost);
+    parts_tell_numbers(out, "; in the store: applied", w->disk.applied);
+    parts_tell_numbers(out, ", lost", w->disk.lost);
     write_text(out, "; journal from the cursor:");
-    for (uint32_t i = 0; i < w->queue_len; i++) {
-        write_text(out, i == w->read ? " |" : "");
-        write_text(out, (w->queue[i] & IS_BOOT) != 0 ? " boot at " : " ");
-        write_decimal(out, w->queue[i] & ~(uint32_t)IS_BOOT);
+    for (uint32_t i = 0; i < w->journal.len; i++) {
+        write_text(out, i == w->journal.read ? " |" : "");
+        write_text(out, (w->journal.items[i] & IS_BOOT) != 0 ? " boot at " : " ");
+        write_decimal(out, w->journal.items[i] & ~(uint32_t)IS_BOOT);
     }
 }
 
@@ -285,10 +256,9 @@ static void tell_event(const struct explore_event *event, struct writer *out)
 static bool is_settled(const void *at)
 {
     const struct world *w = at;
-    return w->queue_len == 0 && (w->arrived & ~(w->disk.applied | w->disk.lost)) == 0;
+    return w->journal.len == 0 && (w->arrived & ~(w->disk.applied | w->disk.lost)) == 0;
 }
 
-#define BIT EXPLORE_BIT
 static const struct explore_unreached unreached[] = {
     {BIT(ROW_CAUGHT_UP), BIT(READ) | BIT(COMMIT), "there is nothing to read"},
     {BIT(ROW_BEHIND), BIT(COMMIT), "nothing was read since the last commit"},
@@ -304,8 +274,8 @@ static const struct explore_config configs[] = {
 const struct explore_world explore_received = {
     .name = "received",
     .spec = "Received",
-    .rows = rows,
-    .rows_count = ROWS,
+    .rows = journal_rows,
+    .rows_count = JOURNAL_ROWS,
     .kinds = kinds,
     .kinds_count = KINDS,
     .unreached = unreached,

@@ -8,7 +8,7 @@
  */
 #include "base/invariant.h"
 #include "core/device/sequence.h"
-#include "sim/explore/explore.h"
+#include "sim/explore/parts.h"
 
 #include <string.h>
 
@@ -74,7 +74,6 @@ static uint32_t copy_of(const struct sequence_store *store)
 static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_MAX])
 {
     const struct world *w = at;
-    uint32_t count = 0;
     bool is_idle = w->power == ON && !w->is_writing;
     bool offered[KINDS] = {
         [START] = w->power == OFF && w->left[STARTS] > 0,
@@ -89,11 +88,7 @@ static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_M
         [BOOT] = is_idle && w->left[STARTS] > 0,
         [STOP] = is_idle,
     };
-    for (uint8_t k = 0; k < ROT; k++) {
-        if (offered[k]) {
-            list[count++] = (struct explore_event){.kind = k};
-        }
-    }
+    uint32_t count = parts_offer(offered, ROT, list);
     for (uint8_t i = 0; i < COPIES && w->has_file && w->left[ROTS] > 0; i++) {
         if (!is_blank(w->copies[i]) && !is_spoilt(w->copies[i])) {
             list[count++] = (struct explore_event){.kind = ROT, .a = i};
@@ -354,7 +349,6 @@ static void tell_event(const struct explore_event *event, struct writer *out)
     }
 }
 
-#define BIT EXPLORE_BIT
 enum {
     WRITES = BIT(WRITTEN) | BIT(CUT_TORN) | BIT(CUT_UNTOLD),
     ORDERS = BIT(WANT) | BIT(SAVE) | BIT(BOOT) | BIT(STOP)
