@@ -11,52 +11,17 @@
  */
 #include "base/invariant.h"
 #include "core/ingest/admit.h"
-#include "core/ingest/craft.h"
-#include "sim/explore/explore.h"
+#include "sim/explore/parts.h"
+#include "sim/explore/world_admit_items.h"
 
 #include <string.h>
 
-enum { QUEUE_MAX = 2, WAITING_MAX = 2, SLOTS = 8, RECORD_CAP = 2048 };
+enum { WAITING_MAX = 2, SLOTS = 8 };
 enum bound { ARRIVING, WAITING_ROOM, QUEUE }; /* ARRIVING: items, bits */
 
-enum item {
-    LINK_1,
-    LINK_2, /* at the other gateway, for the second boot */
-    HELLO_1,
-    HELLO_2,
-    MESSAGE_1,
-    MESSAGE_2,
-    MESSAGE_3, /* of the second boot */
-    ALTERED_MESSAGE,
-    ALTERED_HELLO,
-    MOVED_MESSAGE, /* another stream's */
-    STOLEN_HELLO   /* the second, in the first gateway's journal */
-};
-enum { ITEMS = STOLEN_HELLO + 1 };
-
-static const char *const item_names[ITEMS] = {"the link of boot 1",
-                                              "the link of boot 2",
-                                              "the hello of boot 1",
-                                              "the hello of boot 2",
-                                              "message 1",
-                                              "message 2",
-                                              "message 3 (of boot 2)",
-                                              "message 2, altered",
-                                              "the hello of boot 2, altered",
-                                              "message 3 in another stream",
-                                              "the hello of boot 2 at the wrong gateway"};
-
-/* Made once, the same for all states. */
-static struct {
-    bool is_made;
-    struct craft_site site;
-    struct craft_device boots[2];
-    uint8_t bytes[ITEMS][RECORD_CAP];
-    size_t lens[ITEMS];
-    struct admit_config config;
-    struct admit_effects fx;
-    uint8_t scratch[ADMIT_SCRATCH_BYTES];
-} made;
+/* Of one step: nothing is kept in them. */
+static struct admit_effects fx;
+static uint8_t scratch[ADMIT_SCRATCH_BYTES];
 
 struct waiting {
     uint32_t len;
@@ -81,116 +46,12 @@ struct world {
     struct received_report report;
     uint8_t links[ADMIT_LINKS_BYTES];
     size_t links_len;
-    uint8_t queue[QUEUE_MAX];
-    uint32_t queue_len, read, linked; /* a link arrives once */
+    struct journal journal; /* items */
+    uint32_t linked;        /* a link arrives once */
 };
 
 enum kind { ARRIVE, FORGE, READ, COMMIT, CUT, KINDS };
 static const char *const kinds[KINDS] = {"arrive", "forge", "read", "commit", "cut"};
-enum row { ROW_CAUGHT_UP, ROW_BEHIND, ROW_IN_TRANSACTION, ROWS };
-static const char *const rows[ROWS] = {"caught-up", "behind", "in-transaction"};
-
-static uint32_t bit(uint32_t number)
-{
-    return UINT32_C(1) << number;
-}
-
-static bool is_message(enum item item)
-{
-    return item >= MESSAGE_1 && item <= MESSAGE_3;
-}
-
-static bool is_forgery(enum item item)
-{
-    return item >= ALTERED_MESSAGE;
-}
-
-/* ---- what can be on the bus ---- */
-
-static void keep_item(enum item item, const struct writer *w)
-{
-    INVARIANT(writer_ok(w));
-    made.lens[item] = w->len;
-}
-
-static void make_message(enum item item,
-                         struct craft_device *boot,
-                         uint64_t seq,
-                         const char *stream)
-{
-    struct writer w = writer_over(made.bytes[item], RECORD_CAP);
-    const struct craft_value value = {.name = "v", .time_ms = made.site.now_ms, .value = 1};
-    craft_telemetry(&made.site, boot, seq, stream, &value, 1, &w);
-    keep_item(item, &w);
-}
-
-static void copy_item(enum item to, enum item from, bool is_altered)
-{
-    memcpy(made.bytes[to], made.bytes[from], made.lens[from]);
-    made.lens[to] = made.lens[from];
-    made.bytes[to][made.lens[to] - 1] ^= is_altered;
-}
-
-/* Message 3 as it is, under the name of another stream of the same length. */
-static void move_message(void)
-{
-    copy_item(MOVED_MESSAGE, MESSAGE_3, false);
-    for (size_t i = 0; i + 4 <= made.lens[MOVED_MESSAGE]; i++) {
-        if (memcmp(&made.bytes[MOVED_MESSAGE][i], "/t/s", 4) == 0) {
-            made.bytes[MOVED_MESSAGE][i + 3] = 'z';
-            return;
-        }
-    }
-    UNREACHABLE();
-}
-
-static void make_items(void)
-{
-    INVARIANT(craft_site_make(&made.site));
-    INVARIANT(craft_device_make(&made.site, 1, &made.boots[0]));
-    made.boots[1] = made.boots[0];
-    for (uint32_t i = 0; i < 2; i++) {
-        INVARIANT(craft_boot(&made.site, &made.boots[i], i + 1, i == 0 ? 1 : 3));
-        struct writer link = writer_over(made.bytes[LINK_1 + i], RECORD_CAP);
-        struct writer hello = writer_over(made.bytes[HELLO_1 + i], RECORD_CAP);
-        craft_linked(&made.site, &made.boots[i], i + 1, &link);
-        craft_hello(&made.site, &made.boots[i], &hello);
-        keep_item((enum item)(LINK_1 + i), &link);
-        keep_item((enum item)(HELLO_1 + i), &hello);
-    }
-    make_message(MESSAGE_1, &made.boots[0], 1, "s");
-    make_message(MESSAGE_2, &made.boots[0], 2, "s");
-    make_message(MESSAGE_3, &made.boots[1], 3, "s");
-    copy_item(ALTERED_MESSAGE, MESSAGE_2, true);
-    copy_item(ALTERED_HELLO, HELLO_2, true);
-    copy_item(STOLEN_HELLO, HELLO_2, false);
-    move_message();
-    made.config =
-        (struct admit_config){.keys_count = 1,
-                              .issuers = {.list = &made.site.issuer_certificate, .count = 1},
-                              .domain = slice_text("holdfast.local")};
-    made.config.keys[0].key = made.site.ingest;
-    memcpy(made.config.keys[0].id, made.site.ingest_id, sizeof made.config.keys[0].id);
-    made.is_made = true;
-}
-
-static uint64_t gateway_of(enum item item)
-{
-    switch (item) {
-    case LINK_2:
-    case HELLO_2:
-    case MESSAGE_3:
-    case ALTERED_HELLO:
-    case MOVED_MESSAGE: return 2;
-    case LINK_1:
-    case HELLO_1:
-    case MESSAGE_1:
-    case MESSAGE_2:
-    case ALTERED_MESSAGE:
-    case STOLEN_HELLO: return 1;
-    }
-    UNREACHABLE();
-}
 
 /* ---- ingest, as its role does it ---- */
 
@@ -199,14 +60,14 @@ static void open_core(struct world *w)
     memset(w->memory, 0, sizeof w->memory);
     memset(w->slots, 0, sizeof w->slots);
     memset(w->spills, 0, sizeof w->spills);
-    admit_init(&w->core, &made.config,
+    admit_init(&w->core, items_site(),
                &(struct admit_memory){.devices = w->memory,
                                       .devices_cap = 1,
                                       .slots = w->slots,
                                       .slots_cap = SLOTS,
                                       .spills = w->spills,
                                       .spills_cap = 1,
-                                      .scratch = made.scratch,
+                                      .scratch = scratch,
                                       .seed = 5});
 }
 
@@ -221,12 +82,12 @@ static void bind(struct world *w)
 static void load(struct world *w)
 {
     const struct admit_event ev = {.kind = ADMIT_LOADED,
-                                   .loaded = {.device = made.boots[0].id,
+                                   .loaded = {.device = *items_device(),
                                               .is_known = w->is_stored,
                                               .row = &w->stored,
                                               .received = &w->report,
                                               .links = slice_of(w->links, w->links_len)}};
-    admit_step(&w->core, &ev, &made.fx);
+    admit_step(&w->core, &ev, &fx);
 }
 
 static const struct admit_device *device_of(const struct world *w)
@@ -240,12 +101,9 @@ static void wait(struct world *w, enum item item, uint32_t boot)
 {
     struct waiting *waiting = &w->ram.waiting;
     if (waiting->len == w->bounds[WAITING_ROOM]) {
-        const struct admit_event ev = {
-            .kind = ADMIT_WAIT_REFUSED,
-            .record = {.gateway = gateway_of(item),
-                       .bytes = slice_of(made.bytes[item], made.lens[item])}};
-        admit_step(&w->core, &ev, &made.fx);
-        w->ram.refused |= is_message(item) ? bit(item) : 0;
+        const struct admit_event ev = {.kind = ADMIT_WAIT_REFUSED, .record = item_record(item)};
+        admit_step(&w->core, &ev, &fx);
+        w->ram.refused |= item_is_message(item) ? BIT(item) : 0;
         return;
     }
     waiting->items[waiting->len] = (uint8_t)item;
@@ -268,19 +126,19 @@ static void release(struct world *w, uint32_t boot, struct explore_breach *breac
 static void perform(struct world *w, enum item item, struct explore_breach *breach)
 {
     uint32_t released = 0;
-    uint32_t count = made.fx.count;
+    uint32_t count = fx.count;
     for (uint32_t i = 0; i < count; i++) {
-        const struct admit_effect *effect = &made.fx.list[i];
+        const struct admit_effect *effect = &fx.list[i];
         switch (effect->kind) {
         case ADMIT_STORE:
-            explore_expect(breach, is_message(item),
+            explore_expect(breach, item_is_message(item),
                            "OnlyAuthentic: points of a forgery are stored");
-            explore_expect(breach, (w->ram.applied & bit(item)) == 0,
+            explore_expect(breach, (w->ram.applied & BIT(item)) == 0,
                            "OnceApplied: a message is applied a second time");
-            w->ram.applied |= bit(item);
+            w->ram.applied |= BIT(item);
             break;
         case ADMIT_WAIT: wait(w, item, effect->boot); return;
-        case ADMIT_REFUSE: w->ram.refused |= is_message(item) ? bit(item) : 0; break;
+        case ADMIT_REFUSE: w->ram.refused |= item_is_message(item) ? BIT(item) : 0; break;
         case ADMIT_RELEASE: released = effect->boot; break;
         case ADMIT_LOSE:
             explore_expect(breach, false, "AckedIsKept: a number is declared lost with room left");
@@ -303,24 +161,21 @@ static void perform(struct world *w, enum item item, struct explore_breach *brea
 
 static void give(struct world *w, enum item item, struct explore_breach *breach)
 {
-    const struct admit_event ev = {
-        .kind = ADMIT_SAW_RECORD,
-        .record = {.gateway = gateway_of(item),
-                   .bytes = slice_of(made.bytes[item], made.lens[item])}};
+    const struct admit_event ev = {.kind = ADMIT_SAW_RECORD, .record = item_record(item)};
     if (device_of(w) == NULL) {
-        admit_step(&w->core, &ev, &made.fx);
-        explore_expect(breach, made.fx.count == 1 && made.fx.list[0].kind == ADMIT_LOAD,
+        admit_step(&w->core, &ev, &fx);
+        explore_expect(breach, fx.count == 1 && fx.list[0].kind == ADMIT_LOAD,
                        "a device that is not in memory is not asked for");
         load(w);
     }
     const struct received before = w->memory[0].received;
     uint32_t boots = w->memory[0].boot_count;
-    admit_step(&w->core, &ev, &made.fx);
+    admit_step(&w->core, &ev, &fx);
     admit_check(&w->core);
-    if (is_forgery(item)) {
+    if (item_is_forgery(item)) {
         /* Before its hello a message cannot be told from a forgery: it waits, and is judged then.
          */
-        explore_expect(breach, made.fx.outcome == ADMIT_REFUSED || made.fx.outcome == ADMIT_WAITING,
+        explore_expect(breach, fx.outcome == ADMIT_REFUSED || fx.outcome == ADMIT_WAITING,
                        "OnlyAuthentic: a forgery is not refused");
         explore_expect(breach,
                        memcmp(&before, &w->memory[0].received, sizeof before) == 0
@@ -341,24 +196,21 @@ static void commit(struct world *w, struct explore_breach *breach)
         admit_links_encode(d, &links);
         w->links_len = links.len;
     }
-    admit_step(&w->core, &(struct admit_event){.kind = ADMIT_COMMITTED}, &made.fx);
+    admit_step(&w->core, &(struct admit_event){.kind = ADMIT_COMMITTED}, &fx);
     w->disk = w->ram;
-    for (uint32_t i = 0; i < w->read; i++) {
-        uint32_t item = w->queue[i];
+    for (uint32_t i = 0; i < w->journal.read; i++) {
+        uint32_t item = w->journal.items[i];
         bool is_waiting = false;
         for (uint32_t k = 0; k < w->disk.waiting.len; k++) {
             is_waiting |= w->disk.waiting.items[k] == item;
         }
         explore_expect(
             breach,
-            !is_message((enum item)item) || is_waiting
-                || ((w->disk.applied | w->disk.refused) & bit(item)) != 0,
+            !item_is_message((enum item)item) || is_waiting
+                || ((w->disk.applied | w->disk.refused) & BIT(item)) != 0,
             "AckedIsKept: below the cursor, and neither applied nor waiting nor refused");
     }
-    w->queue_len -= w->read;
-    memmove(w->queue, w->queue + w->read, w->queue_len);
-    memset(w->queue + w->queue_len, 0, sizeof w->queue - w->queue_len);
-    w->read = 0;
+    journal_committed(&w->journal);
 }
 
 /* ---- the world ---- */
@@ -366,40 +218,31 @@ static void commit(struct world *w, struct explore_breach *breach)
 static void begin(void *at, const struct explore_config *config)
 {
     struct world *w = at;
-    if (!made.is_made) {
-        make_items();
-    }
+    items_make();
     memset(w, 0, sizeof *w);
     memcpy(w->bounds, config->bounds, sizeof w->bounds);
-    INVARIANT(w->bounds[WAITING_ROOM] <= WAITING_MAX && w->bounds[QUEUE] <= QUEUE_MAX);
+    INVARIANT(w->bounds[WAITING_ROOM] <= WAITING_MAX && w->bounds[QUEUE] <= JOURNAL_MAX);
     open_core(w);
 }
 
 static uint32_t row(const void *at)
 {
     const struct world *w = at;
-    return w->read > 0 ? ROW_IN_TRANSACTION : w->queue_len > 0 ? ROW_BEHIND : ROW_CAUGHT_UP;
+    return journal_row(&w->journal);
 }
 
 static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_MAX])
 {
     const struct world *w = at;
     uint32_t count = 0;
-    for (uint8_t item = 0; item < ITEMS && w->queue_len < w->bounds[QUEUE]; item++) {
-        if ((w->bounds[ARRIVING] & bit(item)) != 0
-            && (item >= HELLO_1 || (w->linked & bit(item)) == 0)) {
+    for (uint8_t item = 0; item < ITEMS && w->journal.len < w->bounds[QUEUE]; item++) {
+        if ((w->bounds[ARRIVING] & BIT(item)) != 0
+            && (item >= HELLO_1 || (w->linked & BIT(item)) == 0)) {
             list[count++] = (struct explore_event){
-                .kind = is_forgery((enum item)item) ? FORGE : ARRIVE, .a = item};
+                .kind = item_is_forgery((enum item)item) ? FORGE : ARRIVE, .a = item};
         }
     }
-    if (w->read < w->queue_len) {
-        list[count++] = (struct explore_event){.kind = READ};
-    }
-    if (w->read > 0) {
-        list[count++] = (struct explore_event){.kind = COMMIT};
-    }
-    list[count++] = (struct explore_event){.kind = CUT};
-    return count;
+    return journal_offer(&w->journal, (struct journal_kinds){READ, COMMIT, CUT}, count, list);
 }
 
 static void step(void *at, const struct explore_event *event, struct explore_breach *breach)
@@ -409,14 +252,14 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
     switch ((enum kind)event->kind) {
     case ARRIVE:
     case FORGE:
-        w->queue[w->queue_len++] = event->a;
-        w->linked |= event->a < HELLO_1 ? bit(event->a) : 0;
+        journal_append(&w->journal, event->a);
+        w->linked |= event->a < HELLO_1 ? BIT(event->a) : 0;
         break;
-    case READ: give(w, (enum item)w->queue[w->read++], breach); break;
+    case READ: give(w, (enum item)journal_read(&w->journal), breach); break;
     case COMMIT: commit(w, breach); break;
     case CUT:
         w->ram = w->disk;
-        w->read = 0;
+        journal_cut(&w->journal);
         open_core(w);
         break;
     case KINDS: break;
@@ -485,8 +328,8 @@ static void pack(const void *at, struct writer *out)
     pack_kept(&w->ram, out);
     pack_kept(&w->disk, out);
     write_u8(out, (uint8_t)w->linked);
-    write_u8(out, (uint8_t)w->read);
-    write_bytes(out, w->queue, w->queue_len);
+    write_u8(out, (uint8_t)w->journal.read);
+    write_bytes(out, w->journal.items, w->journal.len);
 }
 
 static void tell_items(struct writer *out, const char *name, uint32_t bits)
@@ -494,9 +337,9 @@ static void tell_items(struct writer *out, const char *name, uint32_t bits)
     write_text(out, name);
     const char *comma = " ";
     for (uint32_t i = 0; i < ITEMS; i++) {
-        if ((bits & bit(i)) != 0) {
+        if ((bits & BIT(i)) != 0) {
             write_text(out, comma);
-            write_text(out, item_names[i]);
+            write_text(out, item_name((enum item)i));
             comma = ", ";
         }
     }
@@ -507,9 +350,9 @@ static void tell(const void *at, struct writer *out)
     const struct world *w = at;
     uint32_t waiting = 0;
     for (uint32_t i = 0; i < w->ram.waiting.len; i++) {
-        waiting |= bit(w->ram.waiting.items[i]);
+        waiting |= BIT(w->ram.waiting.items[i]);
     }
-    write_text(out, rows[row(w)]);
+    write_text(out, journal_rows[row(w)]);
     write_text(out, device_of(w) != NULL ? "; device in memory, next " : "; device not in memory");
     if (device_of(w) != NULL) {
         write_decimal(out, w->memory[0].received.next);
@@ -529,7 +372,7 @@ static void tell_event(const struct explore_event *event, struct writer *out)
                                              "the power goes; ingest comes back"};
     write_text(out, texts[event->kind]);
     if (event->kind == ARRIVE || event->kind == FORGE) {
-        write_text(out, item_names[event->a]);
+        write_text(out, item_name((enum item)event->a));
     }
 }
 
@@ -537,10 +380,9 @@ static void tell_event(const struct explore_event *event, struct writer *out)
 static bool is_settled(const void *at)
 {
     const struct world *w = at;
-    return w->queue_len == 0;
+    return w->journal.len == 0;
 }
 
-#define BIT EXPLORE_BIT
 static const struct explore_unreached unreached[] = {
     {BIT(ROW_CAUGHT_UP), BIT(READ) | BIT(COMMIT), "there is nothing to read"},
     {BIT(ROW_BEHIND), BIT(COMMIT), "nothing was read since the last commit"},
@@ -561,8 +403,8 @@ static const struct explore_config configs[] = {
 const struct explore_world explore_admit = {
     .name = "admit",
     .spec = "Received",
-    .rows = rows,
-    .rows_count = ROWS,
+    .rows = journal_rows,
+    .rows_count = JOURNAL_ROWS,
     .kinds = kinds,
     .kinds_count = KINDS,
     .unreached = unreached,

@@ -11,30 +11,17 @@
  *
  * The keeper answers in the order in which it was asked. Without that an old request of a device
  * whose identity was removed could overtake its new one, and supersede what it has just got.
- *
- * The registry's rules are those of src/io/sqlite/registry_write.c, in one transaction as there.
  */
 #include "base/invariant.h"
 #include "core/control/enrolment.h"
-#include "core/control/identity.h"
 #include "core/device/enroll.h"
-#include "sim/explore/explore.h"
+#include "sim/explore/parts.h"
+#include "sim/explore/world_enrol_rows.h"
 
 #include <string.h>
 
-enum { KEYS_MAX = 5, PENDING_MAX = 2 };
+enum { PENDING_MAX = 2 };
 enum bound { KEYS, RESETS, PENDINGS };
-
-enum certificate { NONE, CURRENT, PREVIOUS, SUPERSEDED };
-
-struct registry {
-    bool has_device;
-    enum identity_state state;
-    enum certificate certificates[KEYS_MAX + 1]; /* by key, from 1 on */
-    uint8_t generations[KEYS_MAX + 1];
-    bool seen[KEYS_MAX + 1];
-    uint8_t generation; /* the newest */
-};
 
 struct pending {    /* at the keeper, which answers in the order in which it was asked */
     uint8_t key;    /* 0: free */
@@ -58,7 +45,7 @@ struct world {
     enum call call;
     uint8_t call_key, call_peer; /* call_peer 0: the hardware's identity */
     struct pending pending[PENDING_MAX];
-    struct registry registry;
+    struct rows registry;
     uint32_t reports; /* certificates seen in use, which control has not heard of: bits by key */
 };
 
@@ -89,11 +76,6 @@ static const char *const rows[ROWS] = {
     [ENROLL_NO_KEY] = "no-key",   [ENROLL_WAITING] = "waiting", [ENROLL_ASKING] = "asking",
     [ENROLL_STORING] = "storing", [ENROLL_ACTIVE] = "active",   [ROW_OFF] = "off"};
 
-static uint32_t bit(uint32_t key)
-{
-    return UINT32_C(1) << key;
-}
-
 static void begin(void *at, const struct explore_config *config)
 {
     struct world *w = at;
@@ -122,7 +104,6 @@ static bool may_go_on(const struct world *w)
 static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_MAX])
 {
     const struct world *w = at;
-    uint32_t count = 0;
     bool offered[KINDS] = {
         [START] = !w->is_on && may_go_on(w),
         [DUE] = w->is_on && enroll_due_ms(&w->enroll) != UINT64_MAX && may_go_on(w),
@@ -133,17 +114,13 @@ static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_M
         [ANSWER] = w->call >= SAYS_CERTIFICATE,
         [UNANSWERED] = w->call != NO_CALL,
         [STORED] = w->writing == AN_IDENTITY,
-        [USE] = w->is_on && w->identity != 0 && (w->reports & bit(w->identity)) == 0,
+        [USE] = w->is_on && w->identity != 0 && (w->reports & BIT(w->identity)) == 0,
         [SERVER_CUT] = true,
         [RESET] = !w->is_on && w->resets_left > 0 && w->identity != 0,
     };
-    for (uint8_t k = 0; k < KINDS; k++) {
-        if (offered[k]) {
-            list[count++] = (struct explore_event){.kind = k};
-        }
-    }
+    uint32_t count = parts_offer(offered, KINDS, list);
     for (uint8_t key = 1; key <= w->made; key++) {
-        if ((w->reports & bit(key)) != 0) {
+        if ((w->reports & BIT(key)) != 0) {
             list[count++] = (struct explore_event){.kind = SEEN, .a = key};
         }
     }
@@ -245,85 +222,23 @@ static void answer(struct world *w, struct explore_breach *breach)
 
 /* ---- control ---- */
 
-static bool is_live(const struct registry *r, uint8_t key)
-{
-    return r->certificates[key] == CURRENT || r->certificates[key] == PREVIOUS;
-}
-
-static void move(struct registry *r, enum identity_state to, struct explore_breach *breach)
-{
-    explore_expect(breach, identity_may_move(r->state, to),
-                   "KnownTransition: a move that is not in the table");
-    r->state = to;
-}
-
-static void supersede_below(struct registry *r, uint8_t generation)
-{
-    for (uint32_t key = 1; key <= KEYS_MAX; key++) {
-        if (r->generations[key] < generation && r->certificates[key] != NONE) {
-            r->certificates[key] = SUPERSEDED;
-        }
-    }
-}
-
-static void mark_seen(struct registry *r, uint8_t key, struct explore_breach *breach)
-{
-    bool is_waiting = r->state == IDENTITY_ENROLLED || r->state == IDENTITY_REENROLLING;
-    if (!is_live(r, key) || (r->certificates[key] == CURRENT && r->seen[key] && !is_waiting)) {
-        return;
-    }
-    r->seen[key] = true;
-    supersede_below(r, r->generations[key]);
-    if (is_waiting) {
-        move(r, IDENTITY_ACTIVE, breach);
-    }
-}
-
-/* The newest that was seen in use, or where none was, the newest. */
-static uint8_t kept_certificate(const struct registry *r)
-{
-    uint8_t kept = 0;
-    for (uint8_t key = 1; key <= KEYS_MAX; key++) {
-        bool is_better =
-            kept == 0 || (r->seen[key] && !r->seen[kept])
-            || (r->seen[key] == r->seen[kept] && r->generations[key] > r->generations[kept]);
-        if (is_live(r, key) && is_better) {
-            kept = key;
-        }
-    }
-    return kept;
-}
-
-/* One transaction. */
-static void issue(struct registry *r, const struct pending *p, struct explore_breach *breach)
-{
-    uint8_t kept = kept_certificate(r);
-    r->has_device = true;
-    supersede_below(r, ++r->generation);
-    if (kept != 0) {
-        r->certificates[kept] = PREVIOUS;
-    }
-    r->certificates[p->key] = CURRENT;
-    r->generations[p->key] = r->generation;
-    move(r, p->to, breach);
-}
-
 static void decide(struct world *w, struct explore_breach *breach)
 {
-    struct registry *r = &w->registry;
+    struct rows *r = &w->registry;
     const struct enrol_request request = {
         .operation = w->call_peer == 0 ? ENROL_FIRST : ENROL_AGAIN,
         .peer = w->call_peer == 0 ? ENROL_HARDWARE : ENROL_DEVICE};
     bool is_known = r->certificates[w->call_key] != NONE;
     const struct enrol_facts facts = {.has_device = r->has_device,
                                       .state = r->state,
-                                      .peer_is_live = w->call_peer != 0 && is_live(r, w->call_peer),
+                                      .peer_is_live =
+                                          w->call_peer != 0 && rows_is_live(r, w->call_peer),
                                       .key = is_known ? ENROL_KEY_OWN : ENROL_KEY_FRESH,
-                                      .key_certificate_is_live = is_live(r, w->call_key)};
+                                      .key_certificate_is_live = rows_is_live(r, w->call_key)};
     struct enrol_decision decision;
     enrol_decide(&request, &facts, &decision);
     if (decision.verdict != ENROL_REFUSE && w->call_peer != 0) {
-        mark_seen(r, w->call_peer, breach);
+        rows_mark_seen(r, w->call_peer, breach);
     }
     switch (decision.verdict) {
     case ENROL_RETURN: w->call = SAYS_CERTIFICATE; return;
@@ -350,14 +265,14 @@ static void decide(struct world *w, struct explore_breach *breach)
  */
 static void finish(struct world *w, struct explore_breach *breach)
 {
-    struct registry *r = &w->registry;
+    struct rows *r = &w->registry;
     struct pending done = w->pending[0];
     memmove(w->pending, w->pending + 1, sizeof w->pending - sizeof w->pending[0]);
     w->pending[PENDING_MAX - 1] = (struct pending){0};
     bool is_taken = r->certificates[done.key] != NONE || (done.is_new_device && r->has_device);
     bool may_be = done.from == r->state || identity_after_issue(r->state, done.is_first, &done.to);
     if (!is_taken && may_be) {
-        issue(r, &done, breach);
+        rows_issue(r, done.key, done.to, breach);
     }
     if (done.is_waited) {
         w->call = r->certificates[done.key] != NONE ? SAYS_CERTIFICATE : SAYS_REFUSED;
@@ -366,16 +281,16 @@ static void finish(struct world *w, struct explore_breach *breach)
 
 static void check(const struct world *w, struct explore_breach *breach)
 {
-    const struct registry *r = &w->registry;
+    const struct rows *r = &w->registry;
     uint32_t current = 0;
     uint32_t live = 0;
     for (uint8_t key = 1; key <= KEYS_MAX; key++) {
         current += r->certificates[key] == CURRENT;
-        live += is_live(r, key);
+        live += rows_is_live(r, key);
     }
     explore_expect(breach, live <= 2, "OneIdentity: more than two live generations");
     explore_expect(breach, current == (r->has_device ? 1 : 0), "OneIdentity: not one is current");
-    explore_expect(breach, w->identity == 0 || is_live(r, w->identity),
+    explore_expect(breach, w->identity == 0 || rows_is_live(r, w->identity),
                    "KeptIdentity: the certificate that the device has is dead");
 }
 
@@ -408,10 +323,10 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
         land(w);
         feed(w, (struct enroll_event){.kind = ENROLL_STORED});
         break;
-    case USE: w->reports |= bit(w->identity); break;
+    case USE: w->reports |= BIT(w->identity); break;
     case SEEN:
-        w->reports &= ~bit(event->a);
-        mark_seen(&w->registry, event->a, breach);
+        w->reports &= ~BIT(event->a);
+        rows_mark_seen(&w->registry, event->a, breach);
         break;
     case CUT: cut(w, event->a != 0); break;
     case SERVER_CUT:
@@ -445,7 +360,7 @@ static void write_pending(const struct pending *p, struct writer *out)
 static void pack(const void *at, struct writer *out)
 {
     const struct world *w = at;
-    const struct registry *r = &w->registry;
+    const struct rows *r = &w->registry;
     write_u8(out, (uint8_t)row(w));
     write_u8(out, w->is_on && w->enroll.is_renewal);
     write_u8(out, (uint8_t)w->resets_left);
@@ -535,10 +450,9 @@ static bool is_settled(const void *at)
 {
     const struct world *w = at;
     bool is_active = w->is_on && w->enroll.state == ENROLL_ACTIVE;
-    return !may_go_on(w) && (is_active ? is_live(&w->registry, w->identity) : !w->is_on);
+    return !may_go_on(w) && (is_active ? rows_is_live(&w->registry, w->identity) : !w->is_on);
 }
 
-#define BIT EXPLORE_BIT
 enum { ALL_ON = (1 << ENROLL_STATE_COUNT) - 1 };
 static const struct explore_unreached unreached[] = {
     {ALL_ON, BIT(START) | BIT(RESET), "it is running"},

@@ -9,53 +9,10 @@
  * is durable, nobody waits for a PUBACK, and where there is room, nobody waits for that.
  */
 #include "base/invariant.h"
-#include "core/device/outbox.h"
-#include "core/gateway/session.h"
-#include "core/ingest/received.h"
-#include "sim/explore/explore.h"
+#include "sim/explore/parts.h"
+#include "sim/explore/world_spool_gateway.h"
 
 #include <string.h>
-
-enum { MESSAGES_MAX = 5, WINDOW = 2, ROOM_MAX = 6, ACKS_MAX = 8, BYTES = 64, ODD = 9 };
-enum { BAD_ID = 60000 };
-enum bound {
-    MESSAGES,
-    ROOM,
-    IS_3_1_1,
-    ODDITIES
-}; /* ODDITIES: publishes of QoS 0 and refused ones */
-
-struct link {
-    bool is_up;
-    struct gw_session session;
-    struct gw_pending pendings[WINDOW];
-    bool is_paused;
-    uint8_t held; /* the message that was not taken and comes again; 0: none */
-    uint16_t held_id;
-    uint32_t acks_len; /* PUBACKs on their way to the device */
-    uint16_t acks[ACKS_MAX];
-};
-
-struct spool { /* positions count records */
-    uint64_t kept, durable, staged;
-    uint64_t syncing;          /* what the sync under way makes durable; 0: none is */
-    uint8_t records[ROOM_MAX]; /* from `kept` on; a message's number, or ODD */
-};
-
-struct world {
-    uint32_t bounds[EXPLORE_BOUNDS_MAX];
-    struct gw_limits limits;
-    struct outbox outbox;
-    struct outbox_entry entries[MESSAGES_MAX];
-    uint8_t bytes[BYTES];
-    struct link link;
-    struct spool spool;
-    uint64_t cursor; /* of ingest */
-    struct received received;
-    struct received_pool pool;
-    uint32_t promised, applied; /* bits */
-    uint32_t odd_left;
-};
 
 enum kind {
     CONNECT,
@@ -78,20 +35,6 @@ static const char *const kinds[KINDS] = {"connect", "publish", "qos-0", "refused
 enum row { ROW_DOWN, ROW_LIVE, ROW_FULL_WINDOW, ROW_NO_ROOM, ROWS };
 static const char *const rows[ROWS] = {"down", "live", "full-window", "no-room"};
 
-static uint32_t bit(uint64_t number)
-{
-    return UINT32_C(1) << number;
-}
-
-/* A world is copied as it is: what points into it is put right before each step. */
-static void bind(struct world *w)
-{
-    w->outbox.entries = w->entries;
-    w->outbox.bytes = w->bytes;
-    w->link.session.limits = &w->limits;
-    w->link.session.inflight = w->link.pendings;
-}
-
 static void begin(void *at, const struct explore_config *config)
 {
     struct world *w = at;
@@ -109,7 +52,7 @@ static void begin(void *at, const struct explore_config *config)
     w->spool = (struct spool){.kept = 1, .durable = 1, .staged = 1}; /* 0 is before all records */
     w->cursor = 1;
     received_init(&w->received);
-    bind(w);
+    world_bind(w);
     for (uint8_t n = 1; n <= w->bounds[MESSAGES]; n++) {
         INVARIANT(outbox_put(&w->outbox, n, 0, slice_text("s"), slice_of(&n, 1)));
     }
@@ -141,7 +84,6 @@ static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_M
 {
     const struct world *w = at;
     const struct spool *s = &w->spool;
-    uint32_t count = 0;
     bool is_heard = w->link.is_up && !w->link.is_paused;
     bool may_be_odd = is_heard && w->odd_left > 0 && w->link.session.inflight_count < WINDOW;
     bool offered[KINDS] = {
@@ -157,155 +99,11 @@ static uint32_t offer(const void *at, struct explore_event list[EXPLORE_OFFERS_M
         [APPLY] = w->cursor < s->durable,
         [RETAIN] = s->kept < w->cursor,
     };
-    for (uint8_t k = 0; k < KINDS; k++) {
-        if (offered[k]) {
-            list[count++] = (struct explore_event){.kind = k};
-        }
-    }
+    uint32_t count = parts_offer(offered, KINDS, list);
     for (uint8_t left = 0; left <= s->staged - s->durable; left++) {
         list[count++] = (struct explore_event){.kind = CUT, .a = left};
     }
     return count;
-}
-
-/* ---- the gateway: its role's loop, with the journal above in place of the bus ---- */
-
-static void link_down(struct world *w)
-{
-    memset(&w->link, 0, sizeof w->link);
-    outbox_link_lost(&w->outbox);
-}
-
-static struct gw_event append(struct world *w, const struct gw_effect *effect)
-{
-    struct spool *s = &w->spool;
-    if (s->staged - s->kept == w->bounds[ROOM]) {
-        return (struct gw_event){.kind = GW_NO_ROOM};
-    }
-    s->records[s->staged - s->kept] = effect->message.payload.at[0];
-    s->staged++;
-    return (struct gw_event){.kind = GW_STAGED, .position = s->staged};
-}
-
-static void send_acks(struct world *w,
-                      const struct gw_effect *effect,
-                      struct explore_breach *breach)
-{
-    for (uint32_t i = 0; i < effect->acks.count; i++) {
-        const struct gw_pending *p = &effect->acks.list[i];
-        explore_expect(breach, p->position <= w->spool.durable,
-                       "AckedIsKept: a PUBACK leaves before its message is durable");
-        INVARIANT(w->link.acks_len < ACKS_MAX);
-        w->link.acks[w->link.acks_len++] = p->packet_id;
-        for (uint32_t k = 0; k < w->outbox.count && p->reason == 0; k++) {
-            const struct outbox_entry *entry = &w->entries[(w->outbox.first + k) % MESSAGES_MAX];
-            if (entry->state == OUTBOX_SENT && entry->packet_id == p->packet_id) {
-                w->promised |= bit(entry->seq);
-            }
-        }
-    }
-}
-
-static void feed(struct world *w, struct gw_event ev, struct explore_breach *breach);
-
-static void publish(struct world *w,
-                    uint8_t number,
-                    uint16_t packet_id,
-                    struct explore_breach *breach)
-{
-    uint8_t topic[GW_TOPIC_PREFIX_LEN + 8];
-    struct writer t = writer_over(topic, sizeof topic);
-    write_bytes(&t, w->link.session.prefix, GW_TOPIC_PREFIX_LEN);
-    write_text(&t, packet_id == BAD_ID ? "nowhere" : "t/s");
-    const struct mqtt_packet packet = {.type = MQTT_PUBLISH,
-                                       .publish = {.qos = packet_id != 0,
-                                                   .packet_id = packet_id,
-                                                   .topic = writer_slice(&t),
-                                                   .payload = slice_of(&number, 1)}};
-    w->link.held = number; /* until it is taken */
-    w->link.held_id = packet_id;
-    feed(w, (struct gw_event){.kind = GW_SAW_PACKET, .packet = &packet}, breach);
-    if (!w->link.is_paused) {
-        w->link.held = 0;
-        w->link.held_id = 0;
-    }
-}
-
-/* Steps until the core waits for something that is not known yet. */
-static void feed(struct world *w, struct gw_event ev, struct explore_breach *breach)
-{
-    bool is_answered = true;
-    bool is_resumed = false;
-    while (is_answered && (w->link.is_up || ev.kind == GW_SAW_PACKET)) {
-        struct gw_effects fx;
-        gw_session_step(&w->link.session, &ev, &fx);
-        gw_session_check(&w->link.session);
-        is_answered = false;
-        for (uint32_t i = 0; i < fx.count; i++) {
-            switch (fx.list[i].kind) {
-            case GW_ASK_ADMISSION:
-                ev = (struct gw_event){.kind = GW_ADMITTED};
-                is_answered = true;
-                break;
-            case GW_APPEND:
-                ev = append(w, &fx.list[i]);
-                is_answered = true;
-                break;
-            case GW_ACK: send_acks(w, &fx.list[i], breach); break;
-            case GW_PAUSE: w->link.is_paused = true; break;
-            case GW_RESUME:
-                w->link.is_paused = false;
-                is_resumed = true;
-                break;
-            case GW_CLOSE: w->link.is_up = false; break;
-            case GW_SEND:
-            case GW_REFUSE: break;
-            }
-        }
-    }
-    if (!w->link.is_up) {
-        link_down(w);
-    } else if (is_resumed && w->link.held != 0) {
-        publish(w, w->link.held, w->link.held_id, breach);
-    }
-}
-
-static void connect(struct world *w, struct explore_breach *breach)
-{
-    static const struct device_id device;
-    const struct mqtt_packet packet = {
-        .type = MQTT_CONNECT,
-        .connect = {.version = w->bounds[IS_3_1_1] != 0 ? MQTT_3_1_1 : MQTT_5_0,
-                    .clean_start = true,
-                    .client_id = slice_text("d")}};
-    w->link.is_up = true;
-    gw_session_init(&w->link.session, &w->limits, w->link.pendings, &device, 1, 0);
-    feed(w, (struct gw_event){.kind = GW_SAW_PACKET, .packet = &packet}, breach);
-    explore_expect(breach, w->link.session.state == GW_LIVE, "a good CONNECT is not taken");
-}
-
-/* As the role does: sessions that wait for acknowledgements are told, then those that wait for
- * room. */
-static void tell_session(struct world *w, bool is_durable, struct explore_breach *breach)
-{
-    if (w->link.is_up && is_durable && w->link.session.inflight_count > 0) {
-        feed(w, (struct gw_event){.kind = GW_STORED, .position = w->spool.durable}, breach);
-    }
-    if (w->link.is_up && w->link.session.stall == GW_WAITS_FOR_ROOM) {
-        feed(w, (struct gw_event){.kind = GW_HAS_ROOM}, breach);
-    }
-}
-
-/* What was not durable is lost but for its first `left` records; what is left is made durable. */
-static void cut(struct world *w, uint8_t left)
-{
-    struct spool *s = &w->spool;
-    link_down(w);
-    s->durable += left;
-    s->staged = s->durable;
-    s->syncing = 0;
-    uint64_t len = s->staged - s->kept;
-    memset(s->records + len, 0, sizeof s->records - len);
 }
 
 /* ---- ingest: a record, its points and the cursor in one transaction ---- */
@@ -321,11 +119,11 @@ static void apply(struct world *w, struct explore_breach *breach)
     enum received_result result = received_offer(&w->received, &w->pool, number, 0, &losses);
     w->received.duplicates = 0;
     if (result == RECEIVED_NEW) {
-        explore_expect(breach, (w->applied & bit(number)) == 0,
+        explore_expect(breach, (w->applied & BIT(number)) == 0,
                        "OnceApplied: a message is applied a second time");
-        w->applied |= bit(number);
+        w->applied |= BIT(number);
     }
-    explore_expect(breach, (w->applied & bit(number)) != 0,
+    explore_expect(breach, (w->applied & BIT(number)) != 0,
                    "AckedIsKept: a message is read and not applied");
 }
 
@@ -343,7 +141,7 @@ static void check(const struct world *w, struct explore_breach *breach)
     uint32_t durable = w->applied;
     for (uint64_t i = w->cursor; i < w->spool.durable; i++) {
         uint8_t number = w->spool.records[i - w->spool.kept];
-        durable |= number == ODD ? 0 : bit(number);
+        durable |= number == ODD ? 0 : BIT(number);
     }
     explore_expect(breach, (w->promised & ~durable) == 0,
                    "AckedIsKept: an acknowledged message is neither in the spool nor applied");
@@ -353,7 +151,7 @@ static void check(const struct world *w, struct explore_breach *breach)
             const struct outbox_entry *entry = &w->entries[(w->outbox.first + i) % MESSAGES_MAX];
             is_held |= entry->state != OUTBOX_GONE && entry->seq == n;
         }
-        explore_expect(breach, is_held || (w->promised & bit(n)) != 0,
+        explore_expect(breach, is_held || (w->promised & BIT(n)) != 0,
                        "AckedIsKept: the device forgets a message that nobody acknowledged");
     }
     if (w->link.is_up && w->spool.staged == w->spool.durable) {
@@ -370,26 +168,26 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
 {
     struct world *w = at;
     struct outbox_message message;
-    bind(w);
+    world_bind(w);
     switch ((enum kind)event->kind) {
-    case CONNECT: connect(w, breach); break;
+    case CONNECT: gateway_connect(w, breach); break;
     case PUBLISH:
         INVARIANT(outbox_send(&w->outbox, &message));
-        publish(w, message.payload.at[0], message.packet_id, breach);
+        gateway_publish(w, message.payload.at[0], message.packet_id, breach);
         break;
     case QOS0:
         w->odd_left--;
-        publish(w, ODD, 0, breach);
+        gateway_publish(w, ODD, 0, breach);
         break;
     case REFUSED:
         w->odd_left--;
-        publish(w, ODD, BAD_ID, breach);
+        gateway_publish(w, ODD, BAD_ID, breach);
         break;
     case FLUSH: w->spool.syncing = w->spool.staged; break;
     case SYNCED:
         w->spool.durable = w->spool.syncing;
         w->spool.syncing = 0;
-        tell_session(w, true, breach);
+        gateway_tell_session(w, true, breach);
         break;
     case ACKED: {
         bool is_known = outbox_acked(&w->outbox, w->link.acks[0]);
@@ -401,7 +199,7 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
     }
     case LEAVE: {
         const struct mqtt_packet packet = {.type = MQTT_DISCONNECT};
-        feed(w, (struct gw_event){.kind = GW_SAW_PACKET, .packet = &packet}, breach);
+        gateway_feed(w, (struct gw_event){.kind = GW_SAW_PACKET, .packet = &packet}, breach);
         explore_expect(breach, !w->link.is_up, "a DISCONNECT does not end the session");
         break;
     }
@@ -410,14 +208,14 @@ static void step(void *at, const struct explore_event *event, struct explore_bre
         gw_session_step(&w->link.session, &(struct gw_event){.kind = GW_LOST}, &fx);
         explore_expect(breach, fx.count == 0 && w->link.session.state == GW_CLOSED,
                        "a lost session still orders something");
-        link_down(w);
+        gateway_link_down(w);
         break;
     }
-    case CUT: cut(w, event->a); break;
+    case CUT: gateway_cut(w, event->a); break;
     case APPLY: apply(w, breach); break;
     case RETAIN:
         retain(w);
-        tell_session(w, false, breach);
+        gateway_tell_session(w, false, breach);
         break;
     }
     outbox_check(&w->outbox);
@@ -505,17 +303,6 @@ static void pack(const void *at, struct writer *out)
     }
 }
 
-static void tell_numbers(struct writer *out, const char *name, uint32_t bits)
-{
-    write_text(out, name);
-    for (uint64_t n = 1; n <= MESSAGES_MAX; n++) {
-        if ((bits & bit(n)) != 0) {
-            write_text(out, " ");
-            write_decimal(out, n);
-        }
-    }
-}
-
 static void tell(const void *at, struct writer *out)
 {
     const struct world *w = at;
@@ -538,8 +325,8 @@ static void tell(const void *at, struct writer *out)
     write_text(out, w->spool.syncing != 0 ? " (sync under way)" : "");
     write_text(out, "; waiting for PUBACK ");
     write_decimal(out, w->link.session.inflight_count);
-    tell_numbers(out, "; acknowledged", w->promised);
-    tell_numbers(out, "; applied", w->applied);
+    parts_tell_numbers(out, "; acknowledged", w->promised);
+    parts_tell_numbers(out, "; applied", w->applied);
 }
 
 static void tell_event(const struct explore_event *event, struct writer *out)
@@ -571,7 +358,6 @@ static bool is_settled(const void *at)
     return outbox_is_empty(&w->outbox) && w->applied == all && w->cursor == w->spool.staged;
 }
 
-#define BIT EXPLORE_BIT
 static const struct explore_unreached unreached[] = {
     {BIT(ROW_DOWN), BIT(PUBLISH) | BIT(QOS0) | BIT(REFUSED) | BIT(ACKED) | BIT(LEAVE) | BIT(LOST),
      "there is no link"},
