@@ -9,14 +9,14 @@
 #include "role/ingest_inside.h"
 #include "test/test.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct craft_site site;
@@ -252,18 +252,48 @@ __attribute__((constructor)) static void become_the_role(void)
     }
 }
 
-static pid_t start_role(unsigned batch_records)
+/* A process of the role. `ended` has nothing to read until it is gone: then it is at its end. */
+struct child {
+    pid_t pid;
+    int ended;
+};
+
+/* `disk_bytes`: no file can grow beyond it, as on a disk that fills up at that point. */
+static struct child start_role(unsigned batch_records, rlim_t disk_bytes)
 {
+    int pipe_ends[2];
     char batch[16];
     (void)snprintf(batch, sizeof batch, "%u", batch_records);
-    pid_t child = fork();
-    if (child == 0) {
+    CHECK(pipe(pipe_ends) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit room = {.rlim_cur = disk_bytes, .rlim_max = disk_bytes};
+        (void)signal(SIGXFSZ, SIG_IGN);
+        (void)setrlimit(RLIMIT_FSIZE, &room);
         (void)setenv(role_dir, dir, 1);
         (void)setenv(role_batch, batch, 1);
         (void)execl("/proc/self/exe", "ingest_test", (char *)NULL);
         _exit(127);
     }
-    return child;
+    CHECK(pid > 0);
+    CHECK(close(pipe_ends[1]) == 0); /* the child alone holds it */
+    return (struct child){.pid = pid, .ended = pipe_ends[0]};
+}
+
+static bool hears_within(int fd, int limit_ms)
+{
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+    return poll(&waits, 1, limit_ms) == 1;
+}
+
+/* How the child ended; before that it is sent `signal_number`, unless 0. */
+static int end_role(struct child child, int signal_number)
+{
+    int status = -1;
+    CHECK(signal_number == 0 || kill(child.pid, signal_number) == 0);
+    CHECK(waitpid(child.pid, &status, 0) == child.pid);
+    CHECK(close(child.ended) == 0);
+    return status;
 }
 
 /* ---- the tests ---- */
@@ -654,7 +684,7 @@ TEST("killed at any instant, again and again, it applies every message once")
     greet(&world, 1, &device[1], 1);
     uint64_t sent = 0;
     for (unsigned round = 0; round < 25; round++) {
-        pid_t child = start_role(1 + round * 7);
+        struct child child = start_role(1 + round * 7, RLIM_INFINITY);
         for (unsigned burst = 0; burst < 4; burst++) {
             for (unsigned i = 0; i < 60; i++) {
                 sent++;
@@ -667,10 +697,8 @@ TEST("killed at any instant, again and again, it applies every message once")
             make_durable(&world);
         }
         /* Some die while they open the store, some amid a batch, some idle. */
-        struct timespec delay = {.tv_nsec = (long)rng_below(&rng, 60) * 1000000};
-        (void)nanosleep(&delay, NULL);
-        CHECK(kill(child, SIGKILL) == 0);
-        (void)waitpid(child, NULL, 0);
+        CHECK(!hears_within(child.ended, (int)rng_below(&rng, 60))); /* none by itself */
+        (void)end_role(child, SIGKILL);
     }
     CHECK(run_once(&world, 0));
     for (size_t i = 0; i < 2; i++) {
@@ -679,41 +707,6 @@ TEST("killed at any instant, again and again, it applies every message once")
         CHECK(is_whole);
     }
     end(&world);
-}
-
-/* As start_role, where no file can grow beyond `limit` bytes: a disk that fills up at that point.
- */
-static pid_t start_role_on_small_disk(unsigned batch_records, rlim_t limit)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        char batch[16];
-        struct rlimit small = {.rlim_cur = limit, .rlim_max = limit};
-        (void)snprintf(batch, sizeof batch, "%u", batch_records);
-        (void)signal(SIGXFSZ, SIG_IGN);
-        (void)setrlimit(RLIMIT_FSIZE, &small);
-        (void)setenv(role_dir, dir, 1);
-        (void)setenv(role_batch, batch, 1);
-        (void)execl("/proc/self/exe", "ingest_test", (char *)NULL);
-        _exit(127);
-    }
-    return child;
-}
-
-/* Waits until the child ended by itself; false, having killed it, where it did not within
- * `limit_ms`. */
-static bool ended_within(pid_t child, unsigned limit_ms)
-{
-    struct timespec look = {.tv_nsec = 5000000};
-    for (unsigned waited = 0; waited < limit_ms; waited += 5) {
-        if (waitpid(child, NULL, WNOHANG) == child) {
-            return true;
-        }
-        (void)nanosleep(&look, NULL);
-    }
-    (void)kill(child, SIGKILL);
-    (void)waitpid(child, NULL, 0);
-    return false;
 }
 
 TEST("wherever the disk fills up, no cursor is ahead of its points")
@@ -728,7 +721,10 @@ TEST("wherever the disk fills up, no cursor is ahead of its points")
             tell(&world, 0, &device[0], ++sent);
         }
         make_durable(&world);
-        stopped += ended_within(start_role_on_small_disk(10, limit), 1500);
+        struct child child = start_role(10, limit);
+        bool has_stopped = hears_within(child.ended, 1500);
+        (void)end_role(child, has_stopped ? 0 : SIGKILL);
+        stopped += has_stopped;
         CHECK(run_once(&world, 0)); /* the disk has room again; its close leaves an empty WAL */
     }
     CHECK(stopped > 10);
@@ -747,17 +743,18 @@ TEST("it ends by SIGTERM with everything committed, and says why where it cannot
         tell(&world, 0, &device[0], seq);
     }
     make_durable(&world);
-    pid_t child = start_role(0);
     /* The bell of its first commit. */
     char path[400];
-    struct stat st = {0};
+    (void)snprintf(path, sizeof path, "%s/store", dir);
+    REQUIRE(port_dir_make(world.port, path) == PORT_OK);
+    REQUIRE(put_file(world.port, "store/applied", (struct slice){0}));
     (void)snprintf(path, sizeof path, "%s/store/applied", dir);
-    for (unsigned i = 0; i < 10000 && (stat(path, &st) != 0 || st.st_size < 8); i++) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    }
-    CHECK(kill(child, SIGTERM) == 0);
-    int status = 1;
-    (void)waitpid(child, &status, 0);
+    int bell = inotify_init1(IN_CLOEXEC);
+    REQUIRE(inotify_add_watch(bell, path, IN_MODIFY) >= 0);
+    struct child child = start_role(0, RLIM_INFINITY);
+    CHECK(hears_within(bell, 20000));
+    CHECK(close(bell) == 0);
+    int status = end_role(child, SIGTERM);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     bool is_whole;
     CHECK_U64(stored(&device[0], &is_whole), 10);
