@@ -8,7 +8,7 @@
 
 A file that was found clean is not looked at again until it, a header it includes, its flags, the tool or its configuration
 changes: a digest of all these is kept below build/analyse. What a tool gets wrong is named where it gets it wrong, with the
-reason: NOLINT (clang-tidy), cppcheck-suppress, #pragma GCC diagnostic (gcc).
+reason: NOLINT (clang-tidy), cppcheck-suppress; for gcc below, as clang refuses pragmas that name gcc's analyser.
 """
 import concurrent.futures
 import hashlib
@@ -80,9 +80,13 @@ def is_test(file):
     return file.name.endswith("_test.c") or folders[0] in ("tests", "sim") or folders[:2] == ("src", "test")
 
 
-# gcc 12 takes what is held where INVARIANT ends the process for leaked, realloc(NULL) twice for a double free, and what an
-# initialiser leaves zero for uninitialised; -Wmaybe-uninitialized and the sanitizers watch these in every build and unit test.
-NOT_OF_GCC = ("-Wno-analyzer-malloc-leak", "-Wno-analyzer-double-free", "-Wno-analyzer-use-of-uninitialized-value")
+# What gcc 12 gets wrong, by file: what is held where INVARIANT ends the process, or in a structure that it lost sight of, passes
+# for leaked; a struct that a function of another file returned passes for uninitialised.
+NOT_OF_GCC = {
+    "-Wno-analyzer-malloc-leak": ("src/io/posix/file.c", "src/io/sim/call.c", "src/io/sim/disk.c", "src/io/sim/pages.c", "src/io/sim/stream.c",
+                                  "src/role/control_reports.c", "src/role/control_view.c", "src/role/http.c"),
+    "-Wno-analyzer-use-of-uninitialized-value": ("src/codec/trace.c",),
+}
 
 
 def gcc_command(entry):
@@ -90,7 +94,8 @@ def gcc_command(entry):
     words = [w for w in words if not w.endswith("ccache") and w not in ("-c", "-Werror", str(file))]
     at = words.index("-o")
     del words[at:at + 2]
-    return [*words, "-fanalyzer", *NOT_OF_GCC, "-S", "-o", "/dev/null", str(file)]
+    let_off = [option for option, files in NOT_OF_GCC.items() if str(file.relative_to(TOP)) in files]
+    return [*words, "-fanalyzer", *let_off, "-S", "-o", "/dev/null", str(file)]
 
 
 # Tests count in small numbers, read what they wrote themselves, compare bit by bit, ask what is false, and stand in for
