@@ -18,15 +18,6 @@ static void aborted(int number)
     siglongjmp(on_abort, 1);
 }
 
-static uint64_t noted(void)
-{
-    uint64_t count = invariant_breaches();
-    for (int i = 0; i < PROMISE_COUNT; i++) {
-        count += promise_violations((enum promise)i);
-    }
-    return count;
-}
-
 void explore_step(const struct explore_world *world,
                   void *state,
                   const struct explore_event *event,
@@ -38,11 +29,11 @@ void explore_step(const struct explore_world *world,
         struct sigaction action = {.sa_handler = aborted, .sa_flags = SA_NODEFER};
         is_watching = sigaction(SIGABRT, &action, NULL) == 0;
     }
-    before = noted();
+    before = invariant_noted();
     if (sigsetjmp(on_abort, 0) == 0) {
         world->step(state, event, breach);
     }
-    if (noted() != before) {
+    if (invariant_noted() != before) {
         explore_expect(breach, false, invariant_last().text);
     }
 }

@@ -67,6 +67,15 @@ uint64_t invariant_breaches(void)
     return counted.breaches;
 }
 
+uint64_t invariant_noted(void)
+{
+    uint64_t count = counted.breaches;
+    for (int i = 0; i < PROMISE_COUNT; i++) {
+        count += counted.violations[i];
+    }
+    return count;
+}
+
 uint64_t promise_evaluations(enum promise which)
 {
     return counted.evaluations[which];

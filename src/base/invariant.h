@@ -60,9 +60,10 @@ void invariant_listen(invariant_listener *listener, void *context);
 /* The newest breach; `text` is NULL where there was none. */
 struct invariant_breach invariant_last(void);
 
-/* Breaches noted since the process began: a metric in production, zero after each test and
- * simulation. */
+/* Breaches noted since the process began: a metric in production. */
 uint64_t invariant_breaches(void);
+/* Breaches and violated promises together: zero after each test and simulation. */
+uint64_t invariant_noted(void);
 uint64_t promise_evaluations(enum promise which);
 uint64_t promise_violations(enum promise which);
 

@@ -148,7 +148,8 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored); /* 
 /* ---- device_identity.c ---- */
 enum port_result device_load_idevid(struct device *d, struct port_why *why);
 /* Reads identity.pem, renewed.pem and next.key where they are. PORT_BAD with `why`: identity.pem is
- * damaged; others: something is there and the disk does not give it, which says nothing about it. */
+ * damaged; others: something is there and the disk does not give it, which says nothing about it.
+ */
 enum port_result device_load_keys(struct device *d, struct port_why *why);
 bool device_make_next_key(struct device *d);
 /* Certificate and next key become the identity, or, where there is one, the renewed one. */

@@ -90,15 +90,15 @@ int main(int argc, char **argv)
         if (!is_wanted(test, argc, argv)) {
             continue;
         }
-        uint64_t breaches = invariant_breaches();
+        uint64_t breaches = invariant_noted();
         failed = false;
         skipped = false;
         breaks = false;
         test->run();
         remove_scratch();
-        if (breaks && invariant_breaches() == breaches) {
+        if (breaks && invariant_noted() == breaches) {
             test_failed(__FILE__, __LINE__, "no invariant broke");
-        } else if (!breaks && invariant_breaches() != breaches) {
+        } else if (!breaks && invariant_noted() != breaches) {
             struct invariant_breach breach = invariant_last();
             test_failed(breach.file, breach.line, "invariant broken: %s", breach.text);
         }

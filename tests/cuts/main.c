@@ -55,7 +55,7 @@ int main(int argc, char **argv)
                            : drives[d].drive == drive_failures ? !things[i]->sets_faults
                                                                : true;
             if (applies && is_named(things[i]->name, argc - 1, argv + 1)) {
-                bool ok = drives[d].drive(things[i], effort) && invariant_breaches() == 0;
+                bool ok = drives[d].drive(things[i], effort) && invariant_noted() == 0;
                 passed += ok ? 1 : 0;
                 failed += ok ? 0 : 1;
             }
