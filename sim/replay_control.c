@@ -17,15 +17,18 @@ static bool begin_control(struct slice context)
     return cbor_done(&r);
 }
 
-/* [domain, issuer, trust certificate, longest life of a device certificate in ms] */
+/* [domain, issuer, trust certificate, longest life of a device's certificate in ms, the same of an
+ * application's: traces of before there were any have four members] */
 static bool begin_keeper(struct slice context)
 {
     struct cbor_reader r = cbor_over(context, CBOR_ANY);
-    bool ok = cbor_enter_array(&r) == 4;
+    uint64_t members = cbor_enter_array(&r);
+    bool ok = members == 4 || members == 5;
     live.policy = (struct signing_policy){.domain = cbor_read_text(&r), .issuer = &live.issuer};
     struct slice issuer = cbor_read_bytes(&r);
     live.policy.trust_certificate = cbor_read_bytes(&r);
     live.policy.lifetime_max_ms = cbor_read_u64(&r);
+    live.policy.application_lifetime_max_ms = members == 5 ? cbor_read_u64(&r) : 0;
     return ok && cbor_done(&r) && x509_parse(issuer, &live.issuer, NULL) == X509_OK;
 }
 

@@ -36,7 +36,8 @@ static bool purpose_from_wire(uint8_t raw, enum keeper_purpose *out)
 {
     switch (raw) {
     case KEEPER_DEVICE_CERTIFICATE:
-    case KEEPER_TRUST_LIST: *out = (enum keeper_purpose)raw; return true;
+    case KEEPER_TRUST_LIST:
+    case KEEPER_APPLICATION_CERTIFICATE: *out = (enum keeper_purpose)raw; return true;
     }
     return false;
 }

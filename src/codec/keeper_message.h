@@ -12,8 +12,10 @@
 
 enum keeper_purpose {
     KEEPER_DEVICE_CERTIFICATE =
-        1,                /* tbsCertificate of an LDevID, by issuer.key: ECDSA-Sig-Value in DER */
-    KEEPER_TRUST_LIST = 2 /* COSE Sig_structure of a trust list, by trust.key: r || s */
+        1,                 /* tbsCertificate of an LDevID, by issuer.key: ECDSA-Sig-Value in DER */
+    KEEPER_TRUST_LIST = 2, /* COSE Sig_structure of a trust list, by trust.key: r || s */
+    KEEPER_APPLICATION_CERTIFICATE =
+        3 /* tbsCertificate of an application, by issuer.key: ECDSA-Sig-Value in DER */
 };
 
 enum keeper_outcome {

@@ -28,7 +28,7 @@ TEST("a request and an answer come back as they were written, and wait for their
 TEST("a frame of another version, purpose or length is refused before it is all there")
 {
     static const char *const rows[] = {
-        "\0\0\0\x06\2\0\0\0\1\1", "\0\0\0\x06\1\0\0\0\1\0",   "\0\0\0\x06\1\0\0\0\1\3",
+        "\0\0\0\x06\2\0\0\0\1\1", "\0\0\0\x06\1\0\0\0\1\0",   "\0\0\0\x06\1\0\0\0\1\4",
         "\0\0\0\x05\1\0\0\0\1\1", "\0\0\xff\xfd\1\0\0\0\1\1", "\xff\xff\xff\xff\1\0\0\0\1\1",
     };
     struct keeper_request request;

@@ -24,7 +24,7 @@ enum {
 };
 
 struct counts {
-    uint64_t signed_devices, signed_trust_lists, refused, malformed, strangers;
+    uint64_t signed_devices, signed_trust_lists, signed_applications, refused, malformed, strangers;
 };
 
 struct keeper {
@@ -111,9 +111,11 @@ static struct slice sign(struct keeper *k,
     struct writer w = writer_over(out, SIGNATURE_DER_MAX);
     switch (request->purpose) {
     case KEEPER_DEVICE_CERTIFICATE:
+    case KEEPER_APPLICATION_CERTIFICATE:
         if (key_sign(k->issuer.key, &request->bytes, 1, raw) == KEY_OK
             && key_signature_to_der(raw, &w) == KEY_OK) {
-            k->counts.signed_devices++;
+            k->counts.signed_devices += request->purpose == KEEPER_DEVICE_CERTIFICATE;
+            k->counts.signed_applications += request->purpose == KEEPER_APPLICATION_CERTIFICATE;
             return writer_slice(&w);
         }
         return (struct slice){0};
@@ -247,6 +249,8 @@ static void report(struct keeper *k)
                   k->counts.signed_devices);
     metrics_value(&w, "holdfast_keeper_signatures_total", "purpose=\"trust-list\"",
                   k->counts.signed_trust_lists);
+    metrics_value(&w, "holdfast_keeper_signatures_total", "purpose=\"application\"",
+                  k->counts.signed_applications);
     metrics_name(&w, "holdfast_keeper_refusals_total", "counter",
                  "Requests not answered with a signature, by reason");
     metrics_value(&w, "holdfast_keeper_refusals_total", "reason=\"policy\"", k->counts.refused);
@@ -308,7 +312,8 @@ static int open_socket(struct keeper *k)
     return 0;
 }
 
-/* [domain, issuer, trust certificate, longest life]: the policy. Certificates; no key. */
+/* [domain, issuer, trust certificate, longest life of a device's and of an application's
+ * certificate]: the policy. Certificates; no key. */
 static void open_trace(struct keeper *k)
 {
     char dir[PKI_PATH_MAX];
@@ -317,11 +322,12 @@ static void open_trace(struct keeper *k)
     bool fits = pki_path(dir, k->config->data, "keeper/traces");
     k->trace =
         trace_start(k->port, "keeper", fits ? dir : NULL, &signing_trace, 1, TRACE_RING_BYTES);
-    cbor_write_array(&w, 4);
+    cbor_write_array(&w, 5);
     cbor_write_text(&w, k->policy.domain);
     cbor_write_bytes(&w, k->policy.issuer->der);
     cbor_write_bytes(&w, k->policy.trust_certificate);
     cbor_write_u64(&w, k->policy.lifetime_max_ms);
+    cbor_write_u64(&w, k->policy.application_lifetime_max_ms);
     trace_set_context(k->trace, writer_slice(&w));
 }
 
@@ -349,6 +355,7 @@ int keeper_begin(const struct keeper_config *config, struct keeper **out)
             .trust_certificate = k->trust.certificate.der,
             .domain = slice_text(config->domain),
             .lifetime_max_ms = config->device_lifetime_max_ms,
+            .application_lifetime_max_ms = config->application_lifetime_max_ms,
         };
         open_trace(k);
         k->wake = port_wake_new(k->port, NULL);

@@ -11,8 +11,9 @@
 
 struct keeper_config {
     const char *data;
-    const char *domain;              /* of the certificates it may sign */
-    uint64_t device_lifetime_max_ms; /* longest life of a device certificate */
+    const char *domain;                   /* of the certificates it may sign */
+    uint64_t device_lifetime_max_ms;      /* longest life of a device certificate */
+    uint64_t application_lifetime_max_ms; /* and of an application's; 0: none is signed */
 };
 
 /* Runs until SIGTERM. Exit status: 0, 1, or 9 where a key is missing or readable by others; one

@@ -63,3 +63,54 @@ TEST("a device id is the tagged hash of the hardware's key: the vector of "
     device_id_write_text(&w, &id);
     CHECK(slice_is_text(writer_slice(&w), "hf1:5604c04f6938ddad509c3d6f828bc452"));
 }
+
+static bool names_application(const char *uri, const char *name)
+{
+    struct x509 certificate = {.extensions = {.uri_count = 1, .uri = slice_text(uri)}};
+    struct slice got = {0};
+    return identity_of_application(&certificate, slice_text("holdfast.local"), &got, NULL)
+           && slice_is_text(got, name);
+}
+
+TEST("a certificate names an application by its one URI, and by no other form")
+{
+    struct device_id id;
+    struct slice name;
+    static const char *const bad[] = {
+        "spiffe://holdfast.local/app/",
+        "spiffe://holdfast.local/app/-historian",
+        "spiffe://holdfast.local/app/his torian",
+        "spiffe://holdfast.local/app/a/b",
+        "spiffe://holdfast.local/app/hf1:00112233445566778899aabbccddeeff",
+        "spiffe://holdfast.local/application/historian",
+        "spiffe://evil/app/historian",
+        "spiffe://holdfast.local/device/hf1:00112233445566778899aabbccddeeff",
+        "spiffe://holdfast.local/app/"
+        "a123456789012345678901234567890123456789012345678901234567890123",
+    };
+    CHECK(names_application("spiffe://holdfast.local/app/historian", "historian"));
+    CHECK(names_application("spiffe://holdfast.local/app/2nd.HMI_x-1", "2nd.HMI_x-1"));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct x509 c = {.extensions = {.uri_count = 1, .uri = slice_text(bad[i])}};
+        CHECK(!identity_of_application(&c, slice_text("holdfast.local"), &name, NULL));
+    }
+    struct x509 two = {
+        .extensions = {.uri_count = 2, .uri = slice_text("spiffe://holdfast.local/app/historian")}};
+    CHECK(!identity_of_application(&two, slice_text("holdfast.local"), &name, NULL));
+    two.extensions.uri_count = 1;
+    CHECK(!identity_of_ldevid(&two, slice_text("holdfast.local"), &id, NULL));
+}
+
+TEST("an application's URI is read as it is written, and its id is of its own tag")
+{
+    uint8_t bytes[IDENTITY_URI_MAX];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    identity_write_application_uri(&w, slice_text("holdfast.local"), slice_text("historian"));
+    struct x509 c = {.extensions = {.uri_count = 1, .uri = writer_slice(&w)}};
+    struct slice name = {0};
+    REQUIRE(identity_of_application(&c, slice_text("holdfast.local"), &name, NULL));
+    CHECK(slice_is_text(name, "historian"));
+    struct device_id of_application = identity_application_id(slice_text("historian"));
+    struct device_id of_device = identity_of_hardware(slice_text("historian"));
+    CHECK(!device_id_equal(&of_application, &of_device));
+}

@@ -223,9 +223,14 @@ bool enrol_tbs_write(struct writer *w, const struct enrol_certificate *what)
     struct writer subject = writer_over(subject_bytes, sizeof subject_bytes);
     int64_t now_ms = what->now_ms / 1000 * 1000;
     int64_t end_ms = now_ms + (int64_t)(what->lifetime_ms / 1000 * 1000);
-    identity_write_uri(&uri, what->domain, &what->device);
-    x509_subject_write(&subject, &(struct x509_subject){.common_name = what->common_name,
-                                                        .serial_number = what->subject_serial});
+    if (what->application.len > 0) {
+        identity_write_application_uri(&uri, what->domain, what->application);
+        x509_subject_write(&subject, &(struct x509_subject){.common_name = what->application});
+    } else {
+        identity_write_uri(&uri, what->domain, &what->device);
+        x509_subject_write(&subject, &(struct x509_subject){.common_name = what->common_name,
+                                                            .serial_number = what->subject_serial});
+    }
     identity_key_id(what->public_key, key_id);
     struct x509_spec spec = {
         .serial = what->serial,

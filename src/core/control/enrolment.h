@@ -118,6 +118,7 @@ struct enrol_certificate {
     struct slice domain;
     struct slice subject_serial; /* text of subject serialNumber; empty: none */
     struct slice common_name;    /* bundles; empty: none */
+    struct slice application;    /* its name, where it is for one: then `device` names nobody */
     struct slice hardware_type;  /* of the hardware module name; empty: none */
     struct slice hardware_serial;
     struct slice public_key; /* of P-256 */
@@ -125,7 +126,7 @@ struct enrol_certificate {
     uint64_t lifetime_ms;
 };
 
-/* The tbsCertificate of an LDevID, as core/control/signing.h allows it. */
+/* The tbsCertificate of an LDevID or an application, as core/control/signing.h allows it. */
 MUST_USE bool enrol_tbs_write(struct writer *w, const struct enrol_certificate *what);
 
 #endif

@@ -24,7 +24,7 @@ static const struct trace_field decide_fields[] = {
 };
 
 static const struct trace_field signing_fields[] = {
-    TRACE_FIELD(struct signing_image, purpose, TRACE_UINT, KEEPER_TRUST_LIST),
+    TRACE_FIELD(struct signing_image, purpose, TRACE_UINT, KEEPER_APPLICATION_CERTIFICATE),
 };
 
 static const struct trace_shape identify_shape = {.fields = identify_fields,

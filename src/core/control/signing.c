@@ -6,7 +6,7 @@
 
 enum { SERIAL_LEN = 16 };
 
-/* A rule of device certificates: does it hold, and what is said where it does not. */
+/* A rule of certificates: does it hold, and what is said where it does not. */
 struct rule {
     bool holds;
     const char *clause;
@@ -61,40 +61,74 @@ static bool is_of_our_form(const struct x509 *c)
     return x509_tbs_write(&w, &spec) == X509_OK && slice_equal(writer_slice(&w), c->tbs);
 }
 
+/* What certificates of devices and of applications have in common: all but whom they name and how
+ * long they live. */
+static bool allows_client(const struct signing_policy *policy,
+                          struct slice tbs,
+                          uint64_t lifetime_max_ms,
+                          struct x509 *out,
+                          struct fault *fault)
+{
+    if (x509_tbs_parse(tbs, out, fault) != X509_OK) {
+        return false;
+    }
+    const struct x509_extensions *e = &out->extensions;
+    const struct rule rules[] = {
+        {out->signed_with == policy->issuer->key_kind,
+         "certificate: the algorithm is not that of the issuer's key"},
+        {slice_equal(out->issuer, policy->issuer->subject), "certificate: the issuer is not ours"},
+        {slice_equal(e->authority_key_id, policy->issuer->extensions.subject_key_id),
+         "certificate: authorityKeyIdentifier is not the issuer's"},
+        {out->serial.len == SERIAL_LEN, "certificate: the serial number has not 16 octets"},
+        {lasts_at_most(out, lifetime_max_ms), "certificate: it would live too long"},
+        {out->not_after_ms <= policy->issuer->not_after_ms,
+         "certificate: it would outlive its issuer"},
+        {out->key_kind == X509_P256, "certificate: the key is not of P-256"},
+        {!e->has_unknown_critical, "certificate: an extension is not known"},
+        {!e->is_ca, "certificate: CA:TRUE"},
+        {e->has_key_usage && e->key_usage == X509_DIGITAL_SIGNATURE,
+         "certificate: keyUsage is not digitalSignature alone"},
+        {e->has_ext_key_usage && e->ext_key_usage == X509_EKU_CLIENT_AUTH,
+         "certificate: extKeyUsage is not clientAuth alone"},
+        {e->subject_key_id.len == X509_KEY_ID_LEN, "certificate: subjectKeyIdentifier is missing"},
+        {has_only_device_names(e), "certificate: other names than one URI and hwModuleName"},
+        {is_of_our_form(out), "certificate: it says more than its form"},
+    };
+    return !find_broken(rules, COUNT_OF(rules), fault);
+}
+
 static bool allows_device(const struct signing_policy *policy,
                           struct slice tbs,
                           struct fault *fault)
 {
     struct x509 c;
     struct device_id id;
-    if (x509_tbs_parse(tbs, &c, fault) != X509_OK) {
+    if (!allows_client(policy, tbs, policy->lifetime_max_ms, &c, fault)) {
         return false;
     }
-    const struct x509_extensions *e = &c.extensions;
     const struct rule rules[] = {
-        {c.signed_with == policy->issuer->key_kind,
-         "device certificate: the algorithm is not that of the issuer's key"},
-        {slice_equal(c.issuer, policy->issuer->subject),
-         "device certificate: the issuer is not ours"},
-        {slice_equal(e->authority_key_id, policy->issuer->extensions.subject_key_id),
-         "device certificate: authorityKeyIdentifier is not the issuer's"},
-        {c.serial.len == SERIAL_LEN, "device certificate: the serial number has not 16 octets"},
-        {lasts_at_most(&c, policy->lifetime_max_ms), "device certificate: it would live too long"},
-        {c.not_after_ms <= policy->issuer->not_after_ms,
-         "device certificate: it would outlive its issuer"},
-        {c.key_kind == X509_P256, "device certificate: the key is not of P-256"},
-        {!e->has_unknown_critical, "device certificate: an extension is not known"},
-        {!e->is_ca, "device certificate: CA:TRUE"},
-        {e->has_key_usage && e->key_usage == X509_DIGITAL_SIGNATURE,
-         "device certificate: keyUsage is not digitalSignature alone"},
-        {e->has_ext_key_usage && e->ext_key_usage == X509_EKU_CLIENT_AUTH,
-         "device certificate: extKeyUsage is not clientAuth alone"},
-        {e->subject_key_id.len == X509_KEY_ID_LEN,
-         "device certificate: subjectKeyIdentifier is missing"},
-        {has_only_device_names(e), "device certificate: other names than one URI and hwModuleName"},
         {identity_of_ldevid(&c, policy->domain, &id, NULL),
          "device certificate: the URI is no device of our domain"},
-        {is_of_our_form(&c), "device certificate: it says more than its form"},
+    };
+    return !find_broken(rules, COUNT_OF(rules), fault);
+}
+
+static bool allows_application(const struct signing_policy *policy,
+                               struct slice tbs,
+                               struct fault *fault)
+{
+    struct x509 c;
+    struct slice name = {0};
+    if (!allows_client(policy, tbs, policy->application_lifetime_max_ms, &c, fault)) {
+        return false;
+    }
+    const struct rule rules[] = {
+        {identity_of_application(&c, policy->domain, &name, NULL),
+         "application certificate: the URI is no application of our domain"},
+        {c.extensions.hardware_type.len == 0 && c.subject_serial_number.len == 0,
+         "application certificate: it names hardware, which is what devices have"},
+        {slice_equal(c.subject_common_name, name),
+         "application certificate: the subject is not the application's name"},
     };
     return !find_broken(rules, COUNT_OF(rules), fault);
 }
@@ -136,6 +170,7 @@ bool signing_allows(const struct signing_policy *policy,
     switch (purpose) {
     case KEEPER_DEVICE_CERTIFICATE: return allows_device(policy, bytes, fault);
     case KEEPER_TRUST_LIST: return allows_trust_list(policy, bytes, fault);
+    case KEEPER_APPLICATION_CERTIFICATE: return allows_application(policy, bytes, fault);
     }
     UNREACHABLE();
 }

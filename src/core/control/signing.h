@@ -1,8 +1,9 @@
 /*
  * What the keeper signs. Each purpose has a form; a request is taken apart and held against it,
  * octet for octet where the form leaves no choice. Whoever asks (control, or whoever broke into it)
- * can get device certificates of this site and trust lists that name this site's issuer: nothing
- * else.
+ * can get device certificates and application certificates of this site and trust lists that name
+ * this site's issuer: nothing else. A certificate asked for as a device's can never name an
+ * application, nor the reverse.
  */
 #ifndef CORE_CONTROL_SIGNING_H
 #define CORE_CONTROL_SIGNING_H
@@ -16,7 +17,8 @@ struct signing_policy {
     const struct x509 *issuer;      /* whose key signs device certificates */
     struct slice trust_certificate; /* DER; whose key signs trust lists */
     struct slice domain;
-    uint64_t lifetime_max_ms; /* of a device certificate */
+    uint64_t lifetime_max_ms;             /* of a device certificate */
+    uint64_t application_lifetime_max_ms; /* of an application's */
 };
 
 enum {

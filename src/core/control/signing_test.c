@@ -37,6 +37,7 @@ static bool furnish(struct desk *d)
         .trust_certificate = slice_text("the trust key's certificate"),
         .domain = slice_text("d"),
         .lifetime_max_ms = week_ms,
+        .application_lifetime_max_ms = 4 * week_ms,
     };
     if (key_make(KEY_P256, &d->key) != KEY_OK) {
         return false;
@@ -143,6 +144,51 @@ TEST("what is not a device certificate of this issuer, domain, length of life an
     CHECK(refusal_of(&d, slice_of(bytes, w.len + 1))[0] != '\0');
     d.issuer.not_after_ms = good.not_after_ms - 1000;
     CHECK(refusal_of(&d, writer_slice(&w))[0] != '\0');
+    key_free(d.key);
+}
+
+static const char *refusal_for(const struct desk *d,
+                               enum keeper_purpose purpose,
+                               const struct enrol_certificate *what)
+{
+    static uint8_t bytes[2048];
+    struct writer w = writer_over(bytes, sizeof bytes);
+    struct fault fault = {0};
+    CHECK(enrol_tbs_write(&w, what));
+    bool allowed = signing_allows(&d->policy, purpose, writer_slice(&w), &fault);
+    return allowed ? "" : fault.clause != NULL ? fault.clause : "no clause";
+}
+
+TEST("no certificate asked for as a device's names an application, and none of an application's "
+     "a device")
+{
+    struct desk d;
+    REQUIRE(furnish(&d));
+    struct enrol_certificate device = usual(&d);
+    struct enrol_certificate application = usual(&d);
+    application.application = slice_text("historian");
+    application.hardware_type = application.hardware_serial = (struct slice){0};
+    application.lifetime_ms = 4 * week_ms;
+    CHECK(strcmp(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &application), "") == 0);
+    application.lifetime_ms += 1000;
+    CHECK(strstr(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &application), "too long")
+          != NULL);
+    application.lifetime_ms = week_ms;
+    CHECK(strstr(refusal_for(&d, KEEPER_DEVICE_CERTIFICATE, &application), "no device") != NULL);
+    CHECK(strstr(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &device), "no application")
+          != NULL);
+    struct enrol_certificate wrong = application;
+    wrong.domain = slice_text("e");
+    CHECK(strstr(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &wrong), "no application")
+          != NULL);
+    wrong = application;
+    wrong.hardware_type = x509_oid_hardware_default();
+    wrong.hardware_serial = slice_text("press-7");
+    CHECK(strstr(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &wrong), "hardware") != NULL);
+    wrong = application;
+    wrong.application = slice_text("a/device/hf1:00112233445566778899aabbccddeeff");
+    CHECK(strstr(refusal_for(&d, KEEPER_APPLICATION_CERTIFICATE, &wrong), "no application")
+          != NULL);
     key_free(d.key);
 }
 
