@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "core/device/device_trace.h"
 #include "io/port.h"
+#include "role/confine.h"
 #include "role/device.h"
 #include "role/source.h"
 #include "role/trace.h"
@@ -28,8 +29,8 @@ static const char help[] =
     "\n"
     "usage: holdfast-agent --state DIR --idevid CERT --idevid-key KEY --root PEM\n"
     "                      --devices-url https://HOST:PORT --gateway HOST:PORT[,HOST:PORT...]\n"
-    "                      [--source SOURCE] [--stream NAME] [--outbox journal|memory] [--once] "
-    "[--quiet]\n"
+    "                      [--source SOURCE] [--stream NAME] [--outbox journal|memory] [--once]\n"
+    "                      [--sandbox auto|required|off] [--quiet]\n"
     "\n"
     "  --state DIR        keys, counters and the outbox; made with mode 0700; one process at a "
     "time\n"
@@ -48,6 +49,9 @@ static const char help[] =
     "the source's\n"
     "  --outbox KIND      journal: unsent messages survive restarts and power cuts (the default)\n"
     "                     memory: faster on the flash; what is unsent is gone after a restart\n"
+    "  --sandbox HOW      auto: rights it does not need are given up as far as the kernel has the "
+    "means (the\n"
+    "                     default); required: or it does not start; off\n"
     "  --once             end when the source has ended and everything is acknowledged\n"
     "  --quiet            say nothing but troubles\n"
     "\n"
@@ -63,6 +67,8 @@ struct options {
     struct device_config device;
     const char *gateways;
     const char *outbox;
+    const char *sandbox;
+    enum confine_policy policy;
     bool once, quiet;
 };
 
@@ -91,6 +97,7 @@ static bool take_option(struct options *o, int *i, int argc, char **argv)
         {"--source", &o->device.source},
         {"--stream", &o->device.stream},
         {"--outbox", &o->outbox},
+        {"--sandbox", &o->sandbox},
     };
     for (size_t k = 0; k < COUNT_OF(known); k++) {
         size_t len = strlen(known[k].name);
@@ -171,6 +178,10 @@ static bool settle_options(struct options *o)
         (void)fprintf(stderr, "holdfast-agent: --outbox is journal or memory\n");
         return false;
     }
+    if (o->sandbox != NULL && !confine_policy_from(o->sandbox, &o->policy)) {
+        (void)fprintf(stderr, "holdfast-agent: --sandbox is auto, required or off\n");
+        return false;
+    }
     if (o->device.outbox == DEVICE_MEMORY && strncmp(o->device.source, "csv:", 4) == 0) {
         (void)fprintf(stderr, "holdfast-agent: a recording needs --outbox journal\n"
                               "  why: without one a restart would lose rows or send them twice\n");
@@ -221,6 +232,25 @@ static void handle(void *role, const struct port_event *ev)
     }
 }
 
+/* Its state, the identity it was delivered with, and what the source `host` measures. */
+static bool give_up_rights(const struct agent *a, const struct options *o)
+{
+    struct confine_paths reads = {0};
+    struct confine_paths writes = {0};
+    static const char *const measured[] = {"/proc/stat", "/proc/loadavg", "/proc/meminfo",
+                                           "/sys/class/hwmon", "/sys/devices"};
+    for (size_t i = 0; i < COUNT_OF(measured); i++) {
+        confine_path(&reads, measured[i], NULL);
+    }
+    confine_folder_of(&reads, o->device.idevid_path);
+    confine_folder_of(&reads, o->device.idevid_key_path);
+    confine_folder_of(&reads, o->device.root_path);
+    confine_path(&writes, o->device.state_dir, NULL);
+    return confine(
+        a->port, "agent", o->policy,
+        &(struct port_rights){.reads = reads.list, .writes = writes.list, .dials = true});
+}
+
 static int run(const struct options *o)
 {
     struct agent a = {.once = o->once};
@@ -239,10 +269,14 @@ static int run(const struct options *o)
                                DEVICE_TRACE_CORES, TRACE_DEVICE_RING_BYTES);
     enum port_result result = device_open(a.port, &config, &a.device, &why);
     if (result == PORT_OK) {
-        if (!device_is_over(a.device)) {
-            port_run(a.port);
+        if (!give_up_rights(&a, o)) {
+            exit_status = EXIT_FAILED;
+        } else {
+            if (!device_is_over(a.device)) {
+                port_run(a.port);
+            }
+            exit_status = device_why(a.device)[0] != '\0' ? EXIT_STORAGE : EXIT_OK;
         }
-        exit_status = device_why(a.device)[0] != '\0' ? EXIT_STORAGE : EXIT_OK;
         device_close(a.device);
     } else {
         (void)fprintf(stderr, "holdfast-agent: %s\n", why.text);

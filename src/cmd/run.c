@@ -73,10 +73,21 @@ static const char *address_of(const char *url)
     return address;
 }
 
+static enum confine_policy sandbox_of(const struct config *config)
+{
+    enum confine_policy policy = CONFINE_AUTO;
+    if (!confine_policy_from(config->sandbox, &policy)) {
+        abort(); /* config_read let no other word pass */
+    }
+    return policy;
+}
+
 static int run_keeper(const struct config *c)
 {
-    struct keeper_config keeper = {
-        .data = c->data, .domain = c->site_domain, .device_lifetime_max_ms = c->device_lifetime_ms};
+    struct keeper_config keeper = {.data = c->data,
+                                   .domain = c->site_domain,
+                                   .device_lifetime_max_ms = c->device_lifetime_ms,
+                                   .sandbox = sandbox_of(c)};
     return keeper_run(&keeper);
 }
 
@@ -96,14 +107,17 @@ static int run_control(const struct config *c)
         .device_lifetime_ms = c->device_lifetime_ms,
         .metrics_listen = address_of(c->metrics_listen),
         .ready_path = path_in(c, "run/control.ready"),
+        .sandbox = sandbox_of(c),
     };
     return control_run(&control);
 }
 
 static int run_ingest(const struct config *c)
 {
-    struct ingest_config ingest = {
-        .data_dir = c->data, .domain = c->site_domain, .retain_ms = (int64_t)c->retain_ms};
+    struct ingest_config ingest = {.data_dir = c->data,
+                                   .domain = c->site_domain,
+                                   .retain_ms = (int64_t)c->retain_ms,
+                                   .sandbox = sandbox_of(c)};
     return ingest_run(&ingest);
 }
 
@@ -127,6 +141,7 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
         .key_path = path_in(c, "pki/gateway.key"),
         .issuer_path = path_in(c, "pki/issuer.pem"),
         .allow_3_1_1 = allow_3_1_1,
+        .sandbox = sandbox_of(c),
         .limits = {.connections_max = (uint32_t)g->connections_max,
                    .handshakes_max = (uint32_t)g->handshakes_max,
                    .packet_max = (uint32_t)g->packet_max,

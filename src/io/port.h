@@ -296,6 +296,37 @@ enum port_result port_last_words(const char *dir,
                                  struct slice (*more)(void *context),
                                  void *context);
 
+/* ---- giving up rights ---- */
+
+/* What the process still needs once it runs. Lists of paths end with NULL; a folder stands for all
+ * below it; a path that is not there at that moment is not allowed later either. */
+struct port_rights {
+    const char *const *reads;
+    const char *const *writes; /* read too; in folders files are made, renamed and removed */
+    bool dials;                /* makes connections over TCP, looks up names */
+    bool dials_local;          /* makes connections to sockets in the file system */
+};
+
+enum port_confinement {                          /* bits */
+                        PORT_CONFINED_FILES = 1, /* only these paths can be opened */
+                        PORT_CONFINED_CALLS =
+                            2, /* only the system calls a role needs; no program can be started */
+                        PORT_CONFINED_NETWORK =
+                            4, /* no TCP connection can be made and no port opened */
+                        PORT_CONFINED_ALL = 7
+};
+
+/*
+ * Gives up every other right, for ever, for this process and what it starts. To be called once
+ * everything is open and before anybody's bytes are looked at. What was reached, as bits; `why`
+ * says what was not (an older kernel, a build with sanitizers). Without `dials` all three are to be
+ * had. The simulated port has nothing to give up: 0.
+ */
+unsigned port_confine(struct port *port, const struct port_rights *rights, struct port_why *why);
+
+/* System calls refused since: the process was made to do what it never does, or we forgot one. */
+uint64_t port_refused_calls(void);
+
 /* ---- children ---- */
 
 struct port_spawn {

@@ -2,6 +2,7 @@
 
 #include "base/nearest.h"
 #include "role/config_schema.h"
+#include "role/confine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,6 +302,11 @@ static bool check_all(struct reading *r)
         != strlen(c->site_domain)) {
         return say(r, "HF-1006", "it stands in every certificate: lower case, digits, - and .",
                    "for example plant-1.example", "site.domain is", c->site_domain);
+    }
+    enum confine_policy policy;
+    if (!confine_policy_from(c->sandbox, &policy)) {
+        return say(r, "HF-1006", "it says what a role gives up once it runs",
+                   "use \"auto\", \"required\" or \"off\"", "site.sandbox is", c->sandbox);
     }
     if (strcmp(c->bus_kind, "embedded") != 0) {
         return say(r, "HF-1008", "0.1.0 has the embedded bus only", "write kind = \"embedded\"",

@@ -41,7 +41,8 @@ struct config {
     char file[CONFIG_TEXT_MAX]; /* where it was read from */
     char site_name[CONFIG_TEXT_MAX];
     char site_domain[CONFIG_TEXT_MAX];
-    char data[CONFIG_TEXT_MAX]; /* made absolute, from the folder of the file */
+    char data[CONFIG_TEXT_MAX];    /* made absolute, from the folder of the file */
+    char sandbox[CONFIG_TEXT_MAX]; /* "auto", "required", "off": role/confine.h */
     char console_listen[CONFIG_TEXT_MAX];
     char console_dir[CONFIG_TEXT_MAX]; /* serve the console from here; empty: the built-in one */
     char devices_listen[CONFIG_TEXT_MAX];

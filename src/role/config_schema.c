@@ -15,6 +15,7 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"site", "name", VALUE_TEXT, OF(site_name), "Holdfast", 1, 100},
     {"site", "domain", VALUE_TEXT, OF(site_domain), "holdfast.local", 1, 100},
     {"site", "data", VALUE_TEXT, OF(data), "data", 1, 200},
+    {"site", "sandbox", VALUE_TEXT, OF(sandbox), "auto", 1, 20},
     {"console", "listen", VALUE_TEXT, OF(console_listen), "https://localhost:8443", 1, 200},
     {"console", "dir", VALUE_TEXT, OF(console_dir), "", 0, 200},
     {"devices", "listen", VALUE_TEXT, OF(devices_listen), "https://localhost:9443", 1, 200},

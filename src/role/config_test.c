@@ -15,6 +15,7 @@ static const struct {
     {"[gatway]", "HF-1003", "f.toml:1:1: unknown table [gatway]",
      "did you mean [gateway]? nothing was started"},
     {"[site]\nname = \"a\"\nname = \"b\"", "HF-1005", "f.toml:3:1: \"name\" stands twice", ""},
+    {"[site]\nsandbox = \"maybe\"", "HF-1006", "site.sandbox is", ""},
     {"[site]\n[site]", "HF-1005", "f.toml:2:1: a second [site]", ""},
     {"[ca]\ndevice_lifetime = \"91d\"", "HF-1006",
      "f.toml:2:19: device_lifetime of [ca] has the wrong form", ""},

@@ -412,12 +412,39 @@ int control_begin(const struct control_config *config, struct control **out)
     return 0;
 }
 
+/*
+ * It reads what the others report and the store, writes its registry, and asks the keeper. The
+ * store's folder it may write too: a reader of SQLite's log takes part in its index.
+ */
+static bool give_up_rights(struct control *c)
+{
+    const char *data = c->config->data;
+    struct confine_paths reads = {0};
+    struct confine_paths writes = {0};
+    confine_path(&reads, data, "pki");
+    confine_path(&reads, data, "gateway");
+    if (c->config->console_dir != NULL) {
+        confine_path(&reads, c->config->console_dir, NULL);
+    }
+    confine_path(&writes, data, "run");
+    confine_path(&writes, data, "store");
+    confine_path(&writes, data, "control");
+    confine_folder_of(&writes, c->config->ready_path);
+    return confine(
+        c->port, "control", c->config->sandbox,
+        &(struct port_rights){.reads = reads.list, .writes = writes.list, .dials_local = true});
+}
+
 int control_run(const struct control_config *config)
 {
     struct control *c = NULL;
     int exit_status = control_begin(config, &c);
     if (exit_status == 0) {
-        port_run(c->port);
+        if (give_up_rights(c)) {
+            port_run(c->port);
+        } else {
+            c->exit = 1;
+        }
         exit_status = control_end(c);
     }
     return exit_status;

@@ -8,6 +8,7 @@
 
 #include "base/slice.h"
 #include "io/port.h"
+#include "role/confine.h"
 
 struct control_config {
     const char *data;           /* DATA */
@@ -25,6 +26,7 @@ struct control_config {
     const char *metrics_listen;  /* NULL: none */
     const char *ready_path;      /* written, atomically, when all listeners are open:
                                     {"v":1,"console":PORT,...}; NULL: not */
+    enum confine_policy sandbox; /* of control_run */
 };
 
 /* Runs until SIGTERM; the process's exit code. `port_handler` and loop are its own. */

@@ -362,6 +362,7 @@ void control_write_own_metrics(struct control *c, struct writer *w)
                  "Lines of reports that were no metrics and left out.");
     metrics_value(w, "holdfast_report_bad_lines_total", NULL, c->reports_bad_lines);
     metrics_invariants(w);
+    confine_metrics(w);
     trace_metrics(c->trace, w);
 }
 

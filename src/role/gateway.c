@@ -433,12 +433,36 @@ int gateway_end(struct gateway *g)
     return code;
 }
 
+/* Whoever takes over a gateway from outside finds its listeners open, its spool, and nothing else:
+ * no program to start, no connection to make, no file of another role but pki/. */
+static bool give_up_rights(struct gateway *g)
+{
+    const struct gateway_config *config = g->config;
+    char name[160];
+    struct confine_paths reads = {0};
+    struct confine_paths writes = {0};
+    confine_folder_of(&reads, config->certificate_path);
+    confine_folder_of(&reads, config->key_path);
+    confine_folder_of(&reads, config->issuer_path);
+    confine_path(&writes, config->spool_dir, NULL);
+    confine_folder_of(&writes, config->traces_dir);
+    confine_folder_of(&writes, config->metrics_path);
+    confine_folder_of(&writes, config->refusals_path);
+    (void)snprintf(name, sizeof name, "gateway %.140s", config->name);
+    return confine(g->port, name, config->sandbox,
+                   &(struct port_rights){.reads = reads.list, .writes = writes.list});
+}
+
 int gateway_run(const struct gateway_config *config)
 {
     struct gateway *g = NULL;
     int code = gateway_begin(config, &g);
     if (code == 0) {
-        port_run(g->port);
+        if (give_up_rights(g)) {
+            port_run(g->port);
+        } else {
+            g->exit_code = GATEWAY_FAILED;
+        }
         code = gateway_end(g);
     }
     return code;

@@ -8,6 +8,7 @@
 #define ROLE_GATEWAY_H
 
 #include "base/slice.h"
+#include "role/confine.h"
 
 /* Everything that is bounded; zero takes the default in brackets. */
 struct gateway_limits {
@@ -35,6 +36,7 @@ struct gateway_config {
     const char *refusals_path; /* the last 256 refusals, one a line, newest first; NULL: none */
     const char *traces_dir;    /* field traces, made where there is one to write; NULL: none */
     bool allow_3_1_1;
+    enum confine_policy sandbox; /* of gateway_run */
     struct gateway_limits limits;
 };
 

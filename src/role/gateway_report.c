@@ -121,6 +121,7 @@ void gateway_report(struct gateway *g)
         write_tls(g, &w);
         write_refusals(&g->refusals, &w);
         metrics_invariants(&w);
+        confine_metrics(&w);
         trace_settle(g->trace);
         trace_metrics(g->trace, &w);
         (void)HOLDS(writer_ok(&w));

@@ -139,12 +139,31 @@ int ingest_end(struct ingest_process *process)
     return code;
 }
 
+/* It reads the gateways' spools and leaves in each how far it is, writes the store and its report;
+ * it has no network. */
+static bool give_up_rights(struct ingest *in)
+{
+    const char *data = in->config.data_dir;
+    struct confine_paths reads = {0};
+    struct confine_paths writes = {0};
+    confine_path(&reads, data, "pki");
+    confine_path(&writes, data, "gateway");
+    confine_path(&writes, data, "store");
+    confine_path(&writes, data, "run");
+    return confine(in->port, "ingest", in->config.sandbox,
+                   &(struct port_rights){.reads = reads.list, .writes = writes.list});
+}
+
 int ingest_run(const struct ingest_config *config)
 {
     struct ingest_process *process = NULL;
     int code = ingest_begin(config, &process);
     if (process != NULL) {
-        port_run(process->port);
+        if (give_up_rights(process->in)) {
+            port_run(process->port);
+        } else {
+            process->in->exit_code = 1;
+        }
         code = ingest_end(process);
     }
     return code;

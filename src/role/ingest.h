@@ -6,6 +6,8 @@
 #ifndef ROLE_INGEST_H
 #define ROLE_INGEST_H
 
+#include "role/confine.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,9 +19,10 @@ struct ingest_config {
     const char
         *issuer_path;   /* CA certificates that issue devices, PEM; NULL: data_dir/pki/issuer.pem */
     const char *domain; /* of spiffe://DOMAIN/device/ID; NULL: holdfast.local */
-    uint32_t batch_records; /* records a transaction; 0: 8,192 */
-    uint32_t batch_ms;      /* a batch that is not full is committed after this long; 0: 20 */
-    int64_t retain_ms;      /* points older than this are deleted; 0: never */
+    uint32_t batch_records;      /* records a transaction; 0: 8,192 */
+    uint32_t batch_ms;           /* a batch that is not full is committed after this long; 0: 20 */
+    int64_t retain_ms;           /* points older than this are deleted; 0: never */
+    enum confine_policy sandbox; /* of ingest_run */
 };
 
 /* Runs until SIGTERM or SIGINT. The process's exit code: 0, or 1 with one line on stderr. */

@@ -72,6 +72,7 @@ void ingest_report(struct ingest *in)
     metrics_histogram_write(&w, "holdfast_ingest_commit_seconds",
                             "From the end of a batch to its commit.", &in->commit_time);
     metrics_invariants(&w);
+    confine_metrics(&w);
     trace_settle(in->trace);
     trace_metrics(in->trace, &w);
     if (!ingest_path(in, "run/ingest.metrics", "", "")

@@ -7,6 +7,8 @@
 #ifndef ROLE_KEEPER_H
 #define ROLE_KEEPER_H
 
+#include "role/confine.h"
+
 #include <stdint.h>
 
 struct keeper_config {
@@ -14,6 +16,7 @@ struct keeper_config {
     const char *domain;                   /* of the certificates it may sign */
     uint64_t device_lifetime_max_ms;      /* longest life of a device certificate */
     uint64_t application_lifetime_max_ms; /* and of an application's; 0: none is signed */
+    enum confine_policy sandbox;          /* of keeper_run */
 };
 
 /* Runs until SIGTERM. Exit status: 0, 1, or 9 where a key is missing or readable by others; one

@@ -55,6 +55,20 @@ def loopback_only(platform):
         need(address.startswith(("127.0.0.1:", "[::1]:")), f"listens on {address}")
 
 
+def rights_given_up(platform):
+    """Where the kernel has the means and the build keeps nothing for its sanitizers: no new privileges, a filter, no call refused."""
+    up = platform.up()
+    pids = {**{name: up["pids"][name] for name in ("keeper", "control", "ingest")}, **{g["name"]: g["pid"] for g in up["gateways"]}}
+    if "sanitize" in platform.program():
+        return "a build with sanitizers keeps its rights"
+    for name, pid in pids.items():
+        status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        need(status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", f"{name}: {status['NoNewPrivs']} {status['Seccomp']}")
+    for report in (platform.data / "run").glob("*.metrics"):
+        refused = re.findall(r"^holdfast_refused_calls_total (\d+)", report.read_text(), re.M)
+        need(all(count == "0" for count in refused), f"{report.name}: {refused} calls were refused")
+
+
 def exit_statuses(platform):
     for args, status, code in (
             (("device", "show", "no-such-device"), 5, "HF-"),
@@ -125,7 +139,7 @@ def main():
         script.end()
     try:
         for function in (up_json, loopback_only, readme_runs, exit_statuses, bad_token, json_lines, points_flow, second_refused,
-                         stops_and_goes_on):
+                         rights_given_up, stops_and_goes_on):
             script.run(function.__name__.replace("_", " "), function, platform)
     finally:
         if script.failed:

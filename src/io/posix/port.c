@@ -1,4 +1,4 @@
-#include "io/posix/inside.h"
+#include "io/posix/confine.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/timex.h>
 #include <time.h>
@@ -179,6 +180,27 @@ void port_close_all(struct port *port)
     INVARIANT(uv_loop_close(&port->loop) == 0);
     free(port->wall);
     free(port);
+}
+
+/* ---- giving up rights ---- */
+
+unsigned port_confine(struct port *port, const struct port_rights *rights, struct port_why *why)
+{
+    (void)port; /* rights are those of the process */
+    if (confine_cannot(why)) {
+        return 0;
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        port_why_set(why, "no new privileges: %s", strerror(errno));
+        return 0;
+    }
+    unsigned files = confine_files(rights, why);
+    return files | confine_calls(rights, why);
+}
+
+uint64_t port_refused_calls(void)
+{
+    return confine_refused();
 }
 
 /* ---- time and chance ---- */

@@ -628,3 +628,18 @@ void port_child_kill(struct port_child *child, int signal)
     (void)child;
     (void)signal;
 }
+
+/* ---- rights: a simulated process has none to give up ---- */
+
+unsigned port_confine(struct port *port, const struct port_rights *rights, struct port_why *why)
+{
+    (void)port;
+    (void)rights;
+    sim_why(why, "a simulated process");
+    return 0;
+}
+
+uint64_t port_refused_calls(void)
+{
+    return 0;
+}
