@@ -27,13 +27,16 @@ RECORDS = SPEC / "records"
 EXPLORE = pathlib.Path(os.environ.get("HOLDFAST_BIN", TOP / "build/release/bin")) / "holdfast-explore"
 JAR = os.environ.get("TLA2TOOLS_JAR")
 OWN = "tests/spec/tla.py, which is not TLC"
-QUICK = 4000      # states of the configurations that every run counts again
+QUICK = 4500      # states of the configurations that every run counts again
 LINES_MAX = 150
 
 passed = failed = skipped = 0
 
 # Each breaks one promise of a specification: tla.py must see it, or the promise says nothing.
 MUTANTS = [
+    ("Admit-one-boot", "ELSE IF k.applied[item] > 0 THEN k\n", "", "OnceApplied"),
+    ("Admit-two-boots", "IF BootOf(item) \\in k.links /\\ BootOf", "IF BootOf", "OnlyAuthentic"),
+    ("Admit-one-boot", "!.waiting = Append(@, item)]", "!.waiting = @]", "AckedIsKept"),
     ("Received-gaps", "ELSE f      ", 'ELSE [f EXCEPT ![n] = "applied"]      ', "OnceApplied"),
     ("Received-boots", "read' = 0\n    /\\ UNCHANGED <<disk, journal", "read' = read\n    /\\ UNCHANGED <<disk, journal", "AckedIsKept"),
     ("Spool-small", "inflight[i].place <= syncing}", "inflight[i].place <= Len(spool)}", "AckedIsKept"),

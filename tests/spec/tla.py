@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-STATES_MAX = 400000
+STATES_MAX = 2500000  # two kilobytes each
 
 TOKEN = re.compile(r'''
     (?P<space>\s+) | (?P<line>\\\*[^\n]*) | (?P<number>\d+) | (?P<string>"[^"]*") | (?P<name>[A-Za-z][A-Za-z0-9_]*)
