@@ -152,7 +152,7 @@ class Stock:
 class World:
     """Use as a context manager. A failed check keeps the folder's log and prints where it is."""
 
-    def __init__(self, name, seed, relays=True, faults=False, devices=1):
+    def __init__(self, name, seed, relays=True, faults=False, devices=1, begins=None):
         self.name, self.seed = name, seed
         self.random = random.Random(f"{name}/{seed}")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"holdfast-history-{name}-"))
@@ -160,6 +160,7 @@ class World:
         self.machine = Faults(self.folder) if faults else None
         self.platform = Platform(devices=devices, name=f"history-{name}", env=self.machine.env() if faults else None)
         self.wants_relays = relays
+        self.site = begins(self) if begins else None  # what must be there before the platform is
         self.relays, self.agents, self.stocks = {}, [], []
         self.samples, self.memory, self.drains, self.outages = [], [], [], []
         self.agents_memory = []

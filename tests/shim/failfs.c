@@ -1,6 +1,6 @@
 /*
- * A library to preload (LD_PRELOAD) that makes file calls of a real process fail or wait, and moves
- * its wall clock.
+ * A library to preload (LD_PRELOAD) that makes file calls of a real process fail or wait, moves its
+ * wall clock, and notes what a power cut would take (power.h).
  *
  *   HOLDFAST_FAIL = RULE[,RULE...]         RULE = CALL[@PART]:N:WHAT:MODE
  *
@@ -21,6 +21,8 @@
  * that inherit the variable obey the same page: one write fills a disk, or moves a machine's clock.
  */
 #define _GNU_SOURCE
+#include "power.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -168,6 +170,7 @@ __attribute__((constructor)) static void begin(void)
     if (faults != NULL && faults[0] != '\0') {
         map_page(faults);
     }
+    power_begin();
 }
 
 static bool is_meant(const struct rule *r, const char *call, const char *path)
@@ -274,19 +277,28 @@ typedef ssize_t write_call(int, const void *, size_t);
 typedef int fd_call(int);
 typedef int truncate_call(int, off_t);
 typedef int rename_call(const char *, const char *);
+typedef int unlink_call(const char *);
+
+static int opened(const char *name, const char *path, int flags, mode_t mode)
+{
+    struct power_open noted = power_opens(path, flags);
+    int fd = REAL(open_call *, name)(path, flags, mode);
+    power_opened(noted, path, fd);
+    return fd;
+}
 
 SHOWN int open(const char *path, int flags, ...)
 {
     mode_t mode = 0;
     OPEN_MODE(flags, mode);
-    return strikes("open", path) ? -1 : REAL(open_call *, "open")(path, flags, mode);
+    return strikes("open", path) ? -1 : opened("open", path, flags, mode);
 }
 
 SHOWN int open64(const char *path, int flags, ...)
 {
     mode_t mode = 0;
     OPEN_MODE(flags, mode);
-    return strikes("open", path) ? -1 : REAL(open_call *, "open64")(path, flags, mode);
+    return strikes("open", path) ? -1 : opened("open64", path, flags, mode);
 }
 
 SHOWN int openat(int dir, const char *path, int flags, ...)
@@ -298,52 +310,103 @@ SHOWN int openat(int dir, const char *path, int flags, ...)
 
 SHOWN ssize_t write(int fd, const void *at, size_t len)
 {
-    return strikes_fd("write", fd) || strikes_growth(fd, -1, len)
-               ? -1
-               : REAL(write_call *, "write")(fd, at, len);
+    if (strikes_fd("write", fd) || strikes_growth(fd, -1, len)) {
+        return -1;
+    }
+    bool is_noted = power_writes(fd, -1, len);
+    ssize_t done = REAL(write_call *, "write")(fd, at, len);
+    if (is_noted) {
+        power_changed();
+    }
+    return done;
+}
+
+static ssize_t written_at(const char *name, int fd, const void *at, size_t len, off_t offset)
+{
+    if (strikes_fd("pwrite", fd) || strikes_growth(fd, offset + (off_t)len, 0)) {
+        return -1;
+    }
+    bool is_noted = power_writes(fd, offset, len);
+    ssize_t done = REAL(pwrite_call *, name)(fd, at, len, offset);
+    if (is_noted) {
+        power_changed();
+    }
+    return done;
 }
 
 SHOWN ssize_t pwrite(int fd, const void *at, size_t len, off_t offset)
 {
-    return strikes_fd("pwrite", fd) || strikes_growth(fd, offset + (off_t)len, 0)
-               ? -1
-               : REAL(pwrite_call *, "pwrite")(fd, at, len, offset);
+    return written_at("pwrite", fd, at, len, offset);
 }
 
 SHOWN ssize_t pwrite64(int fd, const void *at, size_t len, off_t offset)
 {
-    return strikes_fd("pwrite", fd) || strikes_growth(fd, offset + (off_t)len, 0)
-               ? -1
-               : REAL(pwrite_call *, "pwrite64")(fd, at, len, offset);
+    return written_at("pwrite64", fd, at, len, offset);
+}
+
+static int synced(const char *name, int fd)
+{
+    if (strikes_fd(name, fd)) {
+        return -1;
+    }
+    uint64_t mark = power_sync_begins(fd);
+    int result = REAL(fd_call *, name)(fd);
+    if (result == 0) {
+        power_synced(fd, mark);
+    }
+    return result;
 }
 
 SHOWN int fsync(int fd)
 {
-    return strikes_fd("fsync", fd) ? -1 : REAL(fd_call *, "fsync")(fd);
+    return synced("fsync", fd);
 }
 
 SHOWN int fdatasync(int fd)
 {
-    return strikes_fd("fdatasync", fd) ? -1 : REAL(fd_call *, "fdatasync")(fd);
+    return synced("fdatasync", fd);
+}
+
+static int truncated(const char *name, int fd, off_t len)
+{
+    if (strikes_fd("ftruncate", fd) || strikes_growth(fd, len, 0)) {
+        return -1;
+    }
+    bool is_noted = power_truncates(fd, len);
+    int result = REAL(truncate_call *, name)(fd, len);
+    if (is_noted) {
+        power_changed();
+    }
+    return result;
 }
 
 SHOWN int ftruncate(int fd, off_t len)
 {
-    return strikes_fd("ftruncate", fd) || strikes_growth(fd, len, 0)
-               ? -1
-               : REAL(truncate_call *, "ftruncate")(fd, len);
+    return truncated("ftruncate", fd, len);
 }
 
 SHOWN int ftruncate64(int fd, off_t len)
 {
-    return strikes_fd("ftruncate", fd) || strikes_growth(fd, len, 0)
-               ? -1
-               : REAL(truncate_call *, "ftruncate64")(fd, len);
+    return truncated("ftruncate64", fd, len);
 }
 
 SHOWN int rename(const char *from, const char *to)
 {
-    return strikes("rename", to) ? -1 : REAL(rename_call *, "rename")(from, to);
+    if (strikes("rename", to)) {
+        return -1;
+    }
+    struct power_name noted = power_renames(from, to);
+    int result = REAL(rename_call *, "rename")(from, to);
+    power_renamed(noted, from, to, result == 0);
+    return result;
+}
+
+SHOWN int unlink(const char *path)
+{
+    struct power_name noted = power_renames(path, NULL);
+    int result = REAL(unlink_call *, "unlink")(path);
+    power_renamed(noted, path, NULL, result == 0);
+    return result;
 }
 
 /* ---- the wall clock ---- */
