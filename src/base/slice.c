@@ -2,16 +2,6 @@
 
 #include <string.h>
 
-struct slice slice_text(const char *text)
-{
-    return (struct slice){.at = (const uint8_t *)text, .len = strlen(text)};
-}
-
-struct slice slice_of(const void *at, size_t len)
-{
-    return (struct slice){.at = at, .len = len};
-}
-
 bool slice_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MUST_USE      __attribute__((warn_unused_result))
 #define COUNT_OF(arr) (sizeof(arr) / sizeof((arr)[0]))
@@ -18,10 +19,16 @@ struct slice {
 };
 
 /* The bytes of a string literal or other NUL-terminated text, without the NUL. */
-struct slice slice_text(const char *text);
+static inline struct slice slice_text(const char *text)
+{
+    return (struct slice){.at = (const uint8_t *)text, .len = strlen(text)};
+}
 
 /* The `len` bytes at `at`. */
-struct slice slice_of(const void *at, size_t len);
+static inline struct slice slice_of(const void *at, size_t len)
+{
+    return (struct slice){.at = (const uint8_t *)at, .len = len};
+}
 
 /* Are both the same bytes? Not for secrets: the time taken tells where they differ. */
 bool slice_equal(struct slice a, struct slice b);

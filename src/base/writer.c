@@ -7,43 +7,11 @@ struct writer writer_over(void *at, size_t cap)
     return (struct writer){.at = at, .cap = cap};
 }
 
-uint8_t *write_reserve(struct writer *w, size_t len)
-{
-    if (w->overflow || len > w->cap - w->len) {
-        w->overflow = true;
-        return NULL;
-    }
-    uint8_t *at = w->at + w->len;
-    w->len += len;
-    return at;
-}
-
-void write_bytes(struct writer *w, const void *at, size_t len)
-{
-    uint8_t *to = write_reserve(w, len);
-    if (to != NULL && len > 0) {
-        memcpy(to, at, len);
-    }
-}
-
-void write_slice(struct writer *w, struct slice bytes)
-{
-    write_bytes(w, bytes.at, bytes.len);
-}
-
 static void write_number(struct writer *w, uint64_t value, size_t width)
 {
     uint8_t *to = write_reserve(w, width);
     for (size_t i = 0; to != NULL && i < width; i++) {
         to[i] = (uint8_t)(value >> (8 * (width - 1 - i)));
-    }
-}
-
-void write_u8(struct writer *w, uint8_t value)
-{
-    uint8_t *to = write_reserve(w, 1);
-    if (to != NULL) {
-        *to = value;
     }
 }
 
@@ -82,15 +50,14 @@ void write_prefixed_u32(struct writer *w, struct slice bytes)
     write_slice(w, bytes);
 }
 
-void write_text(struct writer *w, const char *text)
-{
-    write_slice(w, slice_text(text));
-}
-
 void write_decimal(struct writer *w, uint64_t value)
 {
     uint8_t digits[20];
     size_t first = sizeof digits;
+    if (value < 10) { /* most counts of a report */
+        write_u8(w, (uint8_t)('0' + value));
+        return;
+    }
     do {
         digits[--first] = (uint8_t)('0' + value % 10);
         value /= 10;

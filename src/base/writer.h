@@ -16,20 +16,52 @@ struct writer {
 
 struct writer writer_over(void *at, size_t cap);
 
-void write_u8(struct writer *w, uint8_t value);
+/* Makes room for `len` bytes to be filled in later; NULL on overflow. */
+static inline uint8_t *write_reserve(struct writer *w, size_t len)
+{
+    if (w->overflow || len > w->cap - w->len) {
+        w->overflow = true;
+        return NULL;
+    }
+    uint8_t *at = w->at + w->len;
+    w->len += len;
+    return at;
+}
+
+static inline void write_u8(struct writer *w, uint8_t value)
+{
+    uint8_t *to = write_reserve(w, 1);
+    if (to != NULL) {
+        *to = value;
+    }
+}
 void write_u16(struct writer *w, uint16_t value);
 void write_u32(struct writer *w, uint32_t value);
 void write_u64(struct writer *w, uint64_t value);
-void write_bytes(struct writer *w, const void *at, size_t len);
-void write_slice(struct writer *w, struct slice bytes);
+
+static inline void write_bytes(struct writer *w, const void *at, size_t len)
+{
+    uint8_t *to = write_reserve(w, len);
+    if (to != NULL && len > 0) {
+        memcpy(to, at, len);
+    }
+}
+
+static inline void write_slice(struct writer *w, struct slice bytes)
+{
+    write_bytes(w, bytes.at, bytes.len);
+}
+
+/* Without its NUL. */
+static inline void write_text(struct writer *w, const char *text)
+{
+    write_slice(w, slice_text(text));
+}
+
 void write_prefixed_u16(struct writer *w, struct slice bytes); /* overflow beyond 65,535 bytes */
 void write_prefixed_u32(struct writer *w, struct slice bytes);
-void write_text(struct writer *w, const char *text); /* without its NUL */
 void write_decimal(struct writer *w, uint64_t value);
 void write_hex(struct writer *w, struct slice bytes); /* lower case */
-
-/* Makes room for `len` bytes to be filled in later; NULL on overflow. */
-uint8_t *write_reserve(struct writer *w, size_t len);
 
 /* What was written so far; empty after an overflow. */
 struct slice writer_slice(const struct writer *w);
