@@ -174,17 +174,47 @@ static struct slice next_line_of(struct slice *text, struct slice name)
     return (struct slice){0};
 }
 
-bool metrics_first(struct slice text, const char *name, double *out)
+/* Does the line say the sample of this name that has no value yet? */
+static bool fill(struct metrics_wanted *wanted, struct slice line)
 {
-    struct slice given;
-    while ((given = next_line_of(&text, slice_text(name))).len > 0) {
-        struct metrics_line line = read_sample(given);
-        if (line.kind == METRICS_SAMPLE && slice_is_text(line.name, name)) {
-            *out = line.value;
-            return true;
+    struct slice name = slice_text(wanted->name);
+    if (wanted->is_found || line.len <= name.len || line.at[name.len - 1] != name.at[name.len - 1]
+        || !slice_has_prefix(line, name)) {
+        return false;
+    }
+    struct metrics_line sample = read_sample(line);
+    wanted->is_found = sample.kind == METRICS_SAMPLE && slice_equal(sample.name, name);
+    wanted->value = wanted->is_found ? sample.value : 0;
+    return wanted->is_found;
+}
+
+void metrics_find(struct slice text, struct metrics_wanted *list, size_t count)
+{
+    size_t missing = count;
+    for (size_t i = 0; i < count; i++) {
+        list[i].is_found = false;
+        list[i].value = 0;
+    }
+    while (missing > 0 && text.len > 0) {
+        const uint8_t *end = memchr(text.at, '\n', text.len);
+        size_t len = end == NULL ? text.len : (size_t)(end - text.at);
+        struct slice line = slice_of(text.at, len);
+        text = slice_after(text, len + 1);
+        for (size_t i = 0; len > 0 && line.at[0] != '#' && i < count; i++) {
+            if (fill(&list[i], line)) {
+                missing--;
+                break;
+            }
         }
     }
-    return false;
+}
+
+bool metrics_first(struct slice text, const char *name, double *out)
+{
+    struct metrics_wanted wanted = {.name = name};
+    metrics_find(text, &wanted, 1);
+    *out = wanted.is_found ? wanted.value : *out;
+    return wanted.is_found;
 }
 
 bool metrics_sum(

@@ -35,6 +35,14 @@ bool metrics_sum(
  * False where there is none, and *out stays. */
 bool metrics_first(struct slice text, const char *name, double *out);
 
+/* The same for several names in one pass; list[i] is filled in. */
+struct metrics_wanted {
+    const char *name;
+    double value; /* 0 where there is none */
+    bool is_found;
+};
+void metrics_find(struct slice text, struct metrics_wanted *list, size_t count);
+
 enum { METRICS_SAMPLES_MAX = 16384, METRICS_FAMILIES_MAX = 1024 };
 
 struct metrics_join_room { /* scratch of metrics_join */

@@ -54,6 +54,20 @@ TEST("a sum takes the samples of one name and label, and an absent one is no zer
     CHECK(!metrics_sum(text, "a", "r", "z", &sum) && sum == -1);
 }
 
+TEST("several names are found in one pass, each by its own first sample, and none is made up")
+{
+    struct slice text = slice_text("# HELP a b\nab 9\na x\na{r=\"x\"} 2\na 3\nb 4");
+    struct metrics_wanted wanted[] = {
+        {.name = "b", .value = 7}, {.name = "a"}, {.name = "c", .value = 7}, {.name = "ab"}};
+    metrics_find(text, wanted, COUNT_OF(wanted));
+    CHECK(wanted[0].is_found && wanted[0].value == 4);
+    CHECK(wanted[1].is_found && wanted[1].value == 2);
+    CHECK(!wanted[2].is_found && wanted[2].value == 0);
+    CHECK(wanted[3].is_found && wanted[3].value == 9);
+    metrics_find((struct slice){0}, wanted, COUNT_OF(wanted));
+    CHECK(!wanted[0].is_found && wanted[0].value == 0);
+}
+
 TEST("the first sample of a name is its own, not one of a longer name, a remark or a bad line")
 {
     struct slice text = slice_text("# HELP a b\nab 9\na x\na{r=\"x\"} 2\na 3\n");

@@ -49,16 +49,15 @@ static void each_file(void *context, const char *name)
 }
 
 /* The process behind a file lives while its count of reports moves: an old file proves nothing. */
-static void note_turn(struct control *c, struct report *r)
+static void note_turn(struct control *c, struct report *r, const struct metrics_wanted *turn)
 {
-    double turn = 0;
-    if (!metrics_first(text_of(r), "holdfast_reports_total", &turn)) {
+    if (!turn->is_found) {
         return;
     }
-    if (r->turn != 0 && turn != r->turn) {
+    if (r->turn != 0 && turn->value != r->turn) {
         r->moved_ms = port_now_ms(c->port);
     }
-    r->turn = turn;
+    r->turn = turn->value;
 }
 
 /*
@@ -66,24 +65,40 @@ static void note_turn(struct control *c, struct report *r)
  * machine the monotonic one is ours, too, and says how old the report is. Elsewhere that age makes
  * no sense, and the offset stays unknown.
  */
-static void note_clock(struct control *c, struct report *r)
+static void note_clock(struct control *c,
+                       struct report *r,
+                       const struct metrics_wanted *wall,
+                       const struct metrics_wanted *monotonic,
+                       const struct metrics_wanted *quality)
 {
-    double wall = 0;
-    double monotonic = 0;
-    double quality = 0;
-    r->has_clock_offset =
-        r->is_gateway
-        && metrics_first(text_of(r), "holdfast_gateway_wall_clock_milliseconds", &wall)
-        && metrics_first(text_of(r), "holdfast_gateway_monotonic_clock_milliseconds", &monotonic)
-        && metrics_first(text_of(r), "holdfast_gateway_clock_quality", &quality);
-    double age = (double)port_now_ms(c->port) - monotonic;
-    r->has_clock_offset = r->has_clock_offset && age >= 0 && age < CONTROL_REPORT_SILENT_MS;
+    double age = (double)port_now_ms(c->port) - monotonic->value;
+    r->has_clock_offset = r->is_gateway && wall->is_found && monotonic->is_found
+                          && quality->is_found && age >= 0 && age < CONTROL_REPORT_SILENT_MS;
     if (r->has_clock_offset) {
-        r->clock_offset_ms = wall + age - (double)control_now(c);
-        r->clock_quality = quality == TIME_SYNCED     ? TIME_SYNCED
-                           : quality == TIME_HOLDOVER ? TIME_HOLDOVER
-                                                      : TIME_UNKNOWN;
+        r->clock_offset_ms = wall->value + age - (double)control_now(c);
+        r->clock_quality = quality->value == TIME_SYNCED     ? TIME_SYNCED
+                           : quality->value == TIME_HOLDOVER ? TIME_HOLDOVER
+                                                             : TIME_UNKNOWN;
     }
+}
+
+/* What is wanted of a report each second, in the order in which a gateway says it. */
+enum { WANTED_WALL, WANTED_MONOTONIC, WANTED_QUALITY, WANTED_SESSIONS, WANTED_TURN };
+enum { WANTED_COUNT = WANTED_TURN + 1 };
+
+static void read_wanted(struct control *c, struct report *r)
+{
+    struct metrics_wanted wanted[WANTED_COUNT] = {
+        [WANTED_WALL] = {.name = "holdfast_gateway_wall_clock_milliseconds"},
+        [WANTED_MONOTONIC] = {.name = "holdfast_gateway_monotonic_clock_milliseconds"},
+        [WANTED_QUALITY] = {.name = "holdfast_gateway_clock_quality"},
+        [WANTED_SESSIONS] = {.name = "holdfast_gateway_sessions"},
+        [WANTED_TURN] = {.name = "holdfast_reports_total"},
+    };
+    metrics_find(text_of(r), wanted, COUNT_OF(wanted));
+    r->is_gateway = wanted[WANTED_SESSIONS].is_found;
+    note_turn(c, r, &wanted[WANTED_TURN]);
+    note_clock(c, r, &wanted[WANTED_WALL], &wanted[WANTED_MONOTONIC], &wanted[WANTED_QUALITY]);
 }
 
 static void read_report(struct control *c, struct report *r)
@@ -104,11 +119,8 @@ static void read_report(struct control *c, struct report *r)
     if (port_file_read_all(c->port, path, r->text, CONTROL_REPORT_MAX, &len) != PORT_OK) {
         return; /* between two of its reports, or too long: the one before stands no more */
     }
-    double sessions = 0;
     r->len = len;
-    r->is_gateway = metrics_first(text_of(r), "holdfast_gateway_sessions", &sessions);
-    note_turn(c, r);
-    note_clock(c, r);
+    read_wanted(c, r);
 }
 
 const char *report_state(const struct control *c, const struct report *r)

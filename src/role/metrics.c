@@ -11,13 +11,25 @@ static const uint32_t bounds_us[METRICS_BUCKETS] = {
     100,   200,    500,    1000,   2000,    5000,    10000,   20000,
     50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000,
 };
+/* The same in seconds, as they are written once a second for each histogram. */
+static const char bounds_text[METRICS_BUCKETS + 1][10] = {
+    "0.000100", "0.000200", "0.000500", "0.001000",  "0.002000", "0.005000",
+    "0.010000", "0.020000", "0.050000", "0.100000",  "0.200000", "0.500000",
+    "1.000000", "2.000000", "5.000000", "10.000000", "+Inf",
+};
 
 void metrics_name(struct writer *w, const char *name, const char *type, const char *help)
 {
-    const char *const parts[] = {"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"};
-    for (size_t i = 0; i < COUNT_OF(parts); i++) {
-        write_text(w, parts[i]);
-    }
+    const struct slice of = slice_text(name);
+    write_text(w, "# HELP ");
+    write_slice(w, of);
+    write_text(w, " ");
+    write_text(w, help);
+    write_text(w, "\n# TYPE ");
+    write_slice(w, of);
+    write_text(w, " ");
+    write_text(w, type);
+    write_text(w, "\n");
 }
 
 void metrics_value(struct writer *w, const char *name, const char *labels, uint64_t value)
@@ -91,16 +103,13 @@ void metrics_histogram_write(struct writer *w,
                              const struct metrics_histogram *h)
 {
     metrics_name(w, name, "histogram", help);
+    const struct slice of = slice_text(name);
     uint64_t sum = 0;
     for (size_t i = 0; i <= METRICS_BUCKETS; i++) {
         sum += h->buckets[i];
-        write_text(w, name);
+        write_slice(w, of);
         write_text(w, "_bucket{le=\"");
-        if (i < METRICS_BUCKETS) {
-            write_seconds(w, bounds_us[i]);
-        } else {
-            write_text(w, "+Inf");
-        }
+        write_text(w, bounds_text[i]);
         write_text(w, "\"} ");
         write_decimal(w, sum);
         write_text(w, "\n");

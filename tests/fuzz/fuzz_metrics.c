@@ -43,6 +43,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     double sum;
     uint64_t bad = 0;
     lines_check(texts[0], false);
+    struct metrics_wanted wanted[] = {{.name = "holdfast_gateway_sessions"}, {.name = "a"}};
+    metrics_find(rest, wanted, COUNT_OF(wanted));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) { /* together as each alone */
+        double value = 0;
+        INVARIANT(metrics_first(rest, wanted[i].name, &value) == wanted[i].is_found);
+        INVARIANT(value == wanted[i].value);
+    }
     (void)metrics_sum(rest, "holdfast_gateway_sessions", "gateway", "gw-1", &sum);
     struct writer w = writer_over(first, sizeof first);
     if (!metrics_join(texts, 2, &room, &w, &bad)) {
