@@ -151,6 +151,7 @@ static enum port_result open_all(struct device *d, struct port_why *why)
         }
         result = source_open(d->port, d->config.source, d->sequence.row, shape, period_ms,
                              &d->source, why);
+        d->source_has_rows = source_has_rows(d->config.source);
     }
     if (result == PORT_OK) {
         d->wake = port_wake_new(d->port, &d->wake_tag);
@@ -317,7 +318,7 @@ static uint64_t due_ms(const struct device *d)
     }
     due = sooner(due, d->link.state == LINK_LIVE ? generation_due_ms(&d->generation) : UINT64_MAX);
     if (!d->source_ended && d->has_trust) {
-        uint64_t source = d->has_sample ? d->full_until_ms : source_due_ms(d->source);
+        uint64_t source = d->has_sample ? d->full_until_ms : d->source_due_ms;
         uint64_t now_ms = port_now_ms(d->port);
         source = source < d->full_until_ms ? d->full_until_ms : source;
         /* What is due and could not be taken now waits for room: an acknowledgement brings it. */

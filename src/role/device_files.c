@@ -173,6 +173,31 @@ static size_t load_roots(struct device *d, uint8_t *der, size_t cap, struct x509
     return count;
 }
 
+/*
+ * Nearly every answer is the list in use, byte for byte: verifying it again while all certificates
+ * that vouched for it are still valid would say the same, at the price of two signatures.
+ */
+static bool is_in_use(const struct device *d, const struct digest *digest, int64_t wall_ms)
+{
+    return d->has_trust && memcmp(digest, &d->trust_stored, sizeof *digest) == 0
+           && wall_ms >= d->trust_from_ms && wall_ms <= d->trust_to_ms;
+}
+
+/* The roots count, too: one that has run out vouches for nothing. */
+static void note_validity(struct device *d,
+                          const struct trust_list *trust,
+                          const struct chain_anchors *anchors)
+{
+    d->trust_from_ms = trust->valid_from_ms;
+    d->trust_to_ms = trust->valid_to_ms;
+    for (size_t i = 0; i < anchors->count; i++) {
+        const struct x509 *root = &anchors->list[i];
+        d->trust_from_ms =
+            root->not_before_ms > d->trust_from_ms ? root->not_before_ms : d->trust_from_ms;
+        d->trust_to_ms = root->not_after_ms < d->trust_to_ms ? root->not_after_ms : d->trust_to_ms;
+    }
+}
+
 bool device_take_trust(struct device *d, struct slice list, bool is_stored)
 {
     uint8_t der[DEVICE_PEM_MAX];
@@ -181,6 +206,10 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
     struct fault fault = {0};
     enum time_quality quality;
     int64_t wall_ms = port_wall_ms(d->port, &quality);
+    struct digest digest = hash_of(list);
+    if (quality != TIME_UNKNOWN && is_in_use(d, &digest, wall_ms)) {
+        return true;
+    }
     struct chain_anchors anchors = {.list = roots, .count = load_roots(d, der, sizeof der, roots)};
     enum trust_list_result result = trust_list_verify(
         list, &anchors, is_stored || quality == TIME_UNKNOWN, wall_ms, &trust, &fault);
@@ -198,13 +227,13 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
         device_say(d, "the trust list is refused: its ingest key is no key");
         return false;
     }
-    /* Nearly every answer is the list that is stored already: flash is not worn for that. */
-    struct digest digest = hash_of(list);
+    /* What is stored already is not stored again: flash is not worn for that. */
     bool is_kept = is_stored || memcmp(&digest, &d->trust_stored, sizeof digest) == 0;
     if (!is_kept && !device_store_trust(d, list)) {
         return false;
     }
     d->trust_stored = digest;
+    note_validity(d, &trust, &anchors);
     if (!device_raise_trust(d, trust.number)) {
         return false;
     }

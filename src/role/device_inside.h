@@ -37,9 +37,82 @@ struct device_identity {
     int64_t not_before_ms, not_after_ms;
 };
 
+/*
+ * What every turn touches stands first and close together: a fleet in one process, or a small
+ * board's cache, holds many of these. What is asked for once an hour, and is large, stands behind.
+ */
 struct device {
     struct port *port;
+    bool is_stopping, is_over;
+    uint8_t wake_tag, conn_tag, reader_tag; /* users of our handles: their addresses */
+    struct port_wake *wake;
+    struct port_conn *conn;
+    struct http_client *http; /* one conversation with the device services at a time */
+    enum device_job job;
+
+    struct link link;
+    bool is_linked; /* link was started */
+    struct generation generation;
+    struct enroll enroll;
+    uint32_t traced[DEVICE_TRACE_CORES]; /* the recorder's marks */
+
+    bool has_trust;
+    uint64_t trust_due_ms;
+
+    bool source_ended, has_sample, source_has_rows;
+    uint64_t source_due_ms; /* when it waits: 0 until it was asked */
+    uint64_t full_until_ms; /* the journal had no room: try again then */
+
+    /* what waits */
+    struct bus_writer *bus;
+    struct bus_reader *reader;
+    bus_position read_to; /* the reader stands here */
+    struct outbox outbox;
+    struct outbox_entry *entries;
+    uint8_t *outbox_bytes;
+    bus_position done; /* all before it is acknowledged */
+    uint32_t acks_unsaved;
+    struct source *source;
+    struct source_sample sample;
+    uint64_t queued;
+
     struct device_config config;
+    struct sequence sequence;
+    bool has_sequence_file;
+    struct device_id id;
+    char id_text[DEVICE_ID_TEXT_LEN + 1];
+
+    /* the trust list in use; its ingest key stays that of the boot: another one begins a new boot
+     */
+    struct digest trust_stored;         /* of the list as it lies in trust.cbor; zeroes: unknown */
+    int64_t trust_from_ms, trust_to_ms; /* when those who vouched for it are valid */
+    uint32_t trust_attempts;
+    struct key_public ingest_key;
+    uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
+    struct mac_key mac_key;
+    bool is_boot_recorded; /* the outbox holds this boot's description before its first message */
+    struct key_private *ephemeral; /* of this boot */
+    struct key_public ephemeral_public;
+
+    /* the session, and the conversation with the device services */
+    struct port_tls *tls;
+    bool tls_is_renewed; /* made of `renewed`, not of `own` */
+    bool tls_has_clock;  /* made while the wall clock could be believed */
+    uint8_t exporter[PORT_EXPORTER_LEN];
+    struct port_tls *http_tls;
+    bool asks_as_renewal; /* with an operational certificate, not the IDevID */
+    bool is_turned_away;  /* the last renewal was, by TLS or by control: next time by the IDevID */
+
+    /* The identity that has been used, a renewed one that has not, and the key that is being
+     * enrolled. The old one goes when a session with the renewed one is live. */
+    struct device_identity own, renewed;
+    struct key_private *next_key;
+    uint8_t issued[DEVICE_CERT_MAX]; /* from the last answer, not yet stored */
+    size_t issued_len;
+
+    struct port_file *lock;
+    uint8_t serial[64]; /* of the IDevID's subject */
+    size_t serial_len;
     char state_dir[DEVICE_PATH_MAX];
     char idevid_path[DEVICE_PATH_MAX], idevid_key_path[DEVICE_PATH_MAX], root_path[DEVICE_PATH_MAX];
     char devices_address[DEVICE_TEXT_MAX],
@@ -48,74 +121,6 @@ struct device {
     char log_name[DEVICE_TEXT_MAX];
     char agent[MESSAGE_AGENT_MAX + 1];
     char why[DEVICE_TEXT_MAX];
-    bool is_stopping, is_over;
-
-    struct device_id id;
-    char id_text[DEVICE_ID_TEXT_LEN + 1];
-    uint8_t serial[64]; /* of the IDevID's subject */
-    size_t serial_len;
-
-    struct port_file *lock;
-    struct port_wake *wake;
-    uint8_t wake_tag, conn_tag, reader_tag; /* users of our handles: their addresses */
-
-    uint32_t traced[DEVICE_TRACE_CORES]; /* the recorder's marks */
-    struct sequence sequence;
-    bool has_sequence_file;
-    struct key_private *ephemeral; /* of this boot */
-    struct key_public ephemeral_public;
-
-    /* The identity that has been used, a renewed one that has not, and the key that is being
-     * enrolled. The old one goes when a session with the renewed one is live. */
-    struct device_identity own, renewed;
-    struct key_private *next_key;
-    struct generation generation;
-    uint8_t issued[DEVICE_CERT_MAX]; /* from the last answer, not yet stored */
-    size_t issued_len;
-    struct enroll enroll;
-
-    /* the trust list in use; its ingest key stays that of the boot: another one begins a new boot
-     */
-    bool has_trust;
-    struct digest trust_stored; /* of the list as it lies in trust.cbor; zeroes: unknown */
-    struct key_public ingest_key;
-    uint8_t ingest_key_id[MESSAGE_KEY_ID_LEN];
-    struct mac_key mac_key;
-    bool is_boot_recorded; /* the outbox holds this boot's description before its first message */
-    uint64_t trust_due_ms;
-    uint32_t trust_attempts;
-
-    /* one conversation with the device services at a time */
-    enum device_job job;
-    bool asks_as_renewal; /* with an operational certificate, not the IDevID */
-    bool is_turned_away;  /* the last renewal was, by TLS or by control: next time by the IDevID */
-    struct http_client *http;
-    struct port_tls *http_tls;
-
-    /* the session */
-    struct link link;
-    bool is_linked; /* link was started */
-    struct port_conn *conn;
-    struct port_tls *tls;
-    bool tls_is_renewed; /* made of `renewed`, not of `own` */
-    bool tls_has_clock;  /* made while the wall clock could be believed */
-    uint8_t exporter[PORT_EXPORTER_LEN];
-
-    /* what waits */
-    struct outbox outbox;
-    struct outbox_entry *entries;
-    uint8_t *outbox_bytes;
-    struct bus_writer *bus;
-    struct bus_reader *reader;
-    bus_position read_to; /* the reader stands here */
-    bus_position done;    /* all before it is acknowledged */
-    uint32_t acks_unsaved;
-    uint64_t full_until_ms; /* the journal had no room: try again then */
-
-    struct source *source;
-    bool source_ended, has_sample;
-    struct source_sample sample;
-    uint64_t queued;
 };
 
 /* ---- device.c ---- */

@@ -294,9 +294,12 @@ static void reserve(struct device *d)
 
 void device_sample(struct device *d)
 {
-    bool has_rows = source_has_rows(d->config.source);
+    bool has_rows = d->source_has_rows;
     if (!d->has_trust) {
         return; /* nothing can be sealed before the ingest key is known */
+    }
+    if (!d->has_sample && port_now_ms(d->port) < d->source_due_ms) {
+        return; /* as in nearly every turn: not even a number is wanted */
     }
     for (int i = 0; i < SAMPLES_MAX && !d->source_ended && !d->is_over; i++) {
         reserve(d);
@@ -309,6 +312,7 @@ void device_sample(struct device *d)
         if (!d->has_sample) {
             enum source_state state = source_next(d->source, &d->sample);
             if (state == SOURCE_WAITS) {
+                d->source_due_ms = source_due_ms(d->source);
                 return;
             }
             if (state != SOURCE_GAVE) {

@@ -211,6 +211,20 @@ static enum trust_list_result check_signature(const struct cose_message *message
     return refuse(TRUST_LIST_REFUSED, "trust list: the signature does not verify", fault);
 }
 
+static void note_validity(const struct x509 *certs, size_t count, struct trust_list *out)
+{
+    out->valid_from_ms = INT64_MIN;
+    out->valid_to_ms = INT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (certs[i].not_before_ms > out->valid_from_ms) {
+            out->valid_from_ms = certs[i].not_before_ms;
+        }
+        if (certs[i].not_after_ms < out->valid_to_ms) {
+            out->valid_to_ms = certs[i].not_after_ms;
+        }
+    }
+}
+
 enum trust_list_result trust_list_verify(struct slice bytes,
                                          const struct chain_anchors *root,
                                          bool no_time,
@@ -241,6 +255,9 @@ enum trust_list_result trust_list_verify(struct slice bytes,
     result = result == TRUST_LIST_OK ? check_signature(&message, &certs[0], fault) : result;
     if (result == TRUST_LIST_OK && !trust_list_payload_parse(message.payload, out, fault)) {
         result = TRUST_LIST_MALFORMED;
+    }
+    if (result == TRUST_LIST_OK) {
+        note_validity(certs, count, out);
     }
     return result;
 }

@@ -21,6 +21,7 @@ struct trust_list {
     size_t ingest_keys_count;
     struct slice issuers[TRUST_ISSUERS_MAX]; /* certificates, DER */
     size_t issuers_count;
+    int64_t valid_from_ms, valid_to_ms; /* when all certificates of its own chain are valid */
 };
 
 enum trust_list_result {
