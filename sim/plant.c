@@ -3,10 +3,12 @@
 #include "base/invariant.h"
 #include "codec/senml.h"
 #include "core/device/device_trace.h"
+#include "role/device_inside.h"
 #include "role/trace.h"
 #include "sim/plant_inside.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@ enum {
     WINDOW_MESSAGES = 32,
     WINDOW_BYTES = 12 * 1024,
     JOURNAL_STEP = 37, /* prime to 100: journals are spread over the fleet, however small */
+    DEVICE_NEAR = offsetof(struct device, config), /* what each turn of a device touches */
     KILLED = -1
 };
 
@@ -130,6 +133,7 @@ static int begin_device(struct plant *p, struct plant_process *process)
     process->role.device = NULL;
     process->port = port_open(on_device_event, process);
     if (device_open(process->port, &config, &process->role.device, &why) == PORT_OK) {
+        sim_touches(process->port, process->role.device, DEVICE_NEAR);
         return 0;
     }
     (void)fprintf(stderr, "plant: %s: %s\n", process->name, why.text);

@@ -16,7 +16,13 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-enum { GENERATOR = 37, HALF_LEN = SIGNATURE_LEN / 2, POINT_TAG = 4, KEY_TEXT_LEN = 4 + 16 + 16 };
+enum {
+    GENERATOR = 37,
+    HALF_LEN = SIGNATURE_LEN / 2,
+    POINT_TAG = 4,
+    DIGITS = 16,
+    KEY_TEXT_LEN = 4 + 16 + 16
+};
 
 #define PRIME UINT64_C(0x1fffffffffffffff) /* 2^61 - 1; 37 generates all of its group */
 #define ORDER (PRIME - 1)
@@ -55,6 +61,28 @@ static uint64_t power(uint64_t base, uint64_t exponent)
             result = times(result, base);
         }
         base = times(base, base);
+    }
+    return result;
+}
+
+/* 37 to each power of one digit, for each place of sixteen: what nearly half of all powers are of.
+ */
+static uint64_t generator_power(uint64_t exponent)
+{
+    static uint64_t table[DIGITS][16];
+    if (table[0][0] == 0) {
+        uint64_t base = GENERATOR;
+        for (size_t place = 0; place < DIGITS; place++) {
+            table[place][0] = 1;
+            for (size_t digit = 1; digit < 16; digit++) {
+                table[place][digit] = times(table[place][digit - 1], base);
+            }
+            base = times(table[place][15], base);
+        }
+    }
+    uint64_t result = 1;
+    for (size_t place = 0; exponent > 0; place++, exponent >>= 4) {
+        result = times(result, table[place][exponent & 15]);
     }
     return result;
 }
@@ -101,7 +129,7 @@ static enum key_result make(enum key_kind kind, uint64_t x, struct key_private *
     if (made == NULL) {
         return KEY_FAILED;
     }
-    *made = (struct key_private){.kind = kind, .x = x, .y = power(GENERATOR, x)};
+    *made = (struct key_private){.kind = kind, .x = x, .y = generator_power(x)};
     *out = made;
     return KEY_OK;
 }
@@ -280,7 +308,7 @@ enum key_result key_sign(const struct key_private *key,
 {
     struct digest message = digest_of(parts, count);
     uint64_t k = challenge(key->x, key->y, &message); /* a nonce as RFC 6979 makes them */
-    uint64_t e = challenge(power(GENERATOR, k), key->y, &message);
+    uint64_t e = challenge(generator_power(k), key->y, &message);
     uint64_t s = (uint64_t)(((wide)key->x * e + k) % ORDER);
     put_word(signature, HALF_LEN, e);
     put_word(signature + HALF_LEN, HALF_LEN, s);
@@ -302,7 +330,7 @@ enum key_result key_verify(const struct key_verifier *verifier,
         return KEY_REFUSED;
     }
     struct digest message = digest_of(parts, count);
-    uint64_t r = times(power(GENERATOR, s), power(verifier->y, ORDER - e));
+    uint64_t r = times(generator_power(s), power(verifier->y, ORDER - e));
     return challenge(r, verifier->y, &message) == e ? KEY_OK : KEY_REFUSED;
 }
 

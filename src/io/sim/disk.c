@@ -21,13 +21,37 @@ void *disk_grown(void *at, size_t *cap, size_t need, size_t item)
     return at;
 }
 
-static char *copy_text(const char *text)
+static uint64_t hash_of_text(const char *text)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const char *at = text; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static struct path *path_new(const char *text)
 {
     size_t len = strlen(text) + 1;
-    char *at = malloc(len);
-    INVARIANT(at != NULL);
-    memcpy(at, text, len);
-    return at;
+    struct path *path = malloc(sizeof *path + len);
+    INVARIANT(path != NULL);
+    path->users = 1;
+    path->hash = hash_of_text(text);
+    memcpy(path->text, text, len);
+    return path;
+}
+
+static struct path *path_hold(struct path *path)
+{
+    path->users++;
+    return path;
+}
+
+static void path_drop(struct path *path)
+{
+    if (path != NULL && --path->users == 0) {
+        free(path);
+    }
 }
 
 /* ---- inodes ---- */
@@ -107,24 +131,19 @@ bool disk_is_in_folder(const char *path, const char *folder)
     return strncmp(path, folder, len) == 0 && folder[len] == '\0';
 }
 
-static uint64_t hash_of_path(const char *path)
+static struct name *find(const struct names *names, const char *text, uint64_t hash)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *at = path; *at != '\0'; at++) {
-        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
-static struct name *names_find(const struct names *names, const char *path)
-{
-    uint64_t hash = hash_of_path(path);
     for (size_t i = names->count; i-- > 0;) { /* the newest last: it is asked for most */
-        if (names->list[i].hash == hash && strcmp(names->list[i].path, path) == 0) {
+        if (names->list[i].hash == hash && strcmp(names->list[i].path->text, text) == 0) {
             return &names->list[i];
         }
     }
     return NULL;
+}
+
+static struct name *names_find(const struct names *names, const char *text)
+{
+    return find(names, text, hash_of_text(text));
 }
 
 bool disk_folder_exists(const struct names *names, const char *path)
@@ -136,23 +155,24 @@ bool disk_folder_exists(const struct names *names, const char *path)
     return found != NULL && found->inode == NULL;
 }
 
-void disk_names_remove(struct names *names, const char *path)
+void disk_names_remove(struct names *names, const struct path *path)
 {
-    struct name *found = names_find(names, path);
+    struct name *found = find(names, path->text, path->hash);
     if (found != NULL) {
-        free(found->path);
-        disk_drop(found->inode);
+        struct name gone = *found;
         *found = names->list[--names->count];
+        path_drop(gone.path); /* perhaps the one that we were given */
+        disk_drop(gone.inode);
     }
 }
 
-void disk_names_put(struct names *names, const char *path, struct sim_inode *inode)
+void disk_names_put(struct names *names, struct path *path, struct sim_inode *inode)
 {
-    (void)disk_hold(inode); /* first: it may be the one that is replaced */
+    (void)path_hold(path); /* first: they may be those that are replaced */
+    (void)disk_hold(inode);
     disk_names_remove(names, path);
     names->list = disk_grown(names->list, &names->cap, names->count + 1, sizeof *names->list);
-    names->list[names->count++] =
-        (struct name){.path = copy_text(path), .hash = hash_of_path(path), .inode = inode};
+    names->list[names->count++] = (struct name){.path = path, .hash = path->hash, .inode = inode};
 }
 
 static bool is_below(const char *path, const char *folder)
@@ -167,30 +187,31 @@ static void names_move_below(struct names *names, const char *from, const char *
     size_t from_len = strlen(from);
     size_t to_len = strlen(to);
     for (size_t i = 0; i < names->count; i++) {
-        char *path = names->list[i].path;
+        const char *path = names->list[i].path->text;
         if (is_below(path, from)) {
             char moved[SIM_PATH_MAX];
             size_t rest = strlen(path) - from_len;
             INVARIANT(to_len + rest < sizeof moved);
             memcpy(moved, to, to_len); /* NOLINT(bugprone-not-null-terminated-result): counted */
             memcpy(moved + to_len, path + from_len, rest + 1);
-            free(path);
-            names->list[i].path = copy_text(moved);
-            names->list[i].hash = hash_of_path(moved);
+            path_drop(names->list[i].path);
+            names->list[i].path = path_new(moved);
+            names->list[i].hash = names->list[i].path->hash;
         }
     }
 }
 
 void disk_names_apply(struct names *names, const struct name_op *op)
 {
-    const struct name *found = names_find(names, op->path);
+    const struct name *found = NULL;
     switch (op->kind) {
     case NAME_MAKE: disk_names_put(names, op->path, op->inode); break;
     case NAME_REMOVE: disk_names_remove(names, op->path); break;
     case NAME_MOVE:
+        found = find(names, op->path->text, op->path->hash);
         if (found != NULL) {
             if (found->inode == NULL) {
-                names_move_below(names, op->path, op->to);
+                names_move_below(names, op->path->text, op->to->text);
             }
             disk_names_put(names, op->to, found->inode);
             disk_names_remove(names, op->path);
@@ -209,8 +230,8 @@ void disk_names_free(struct names *names)
 
 static void op_free(struct name_op *op)
 {
-    free(op->path);
-    free(op->to);
+    path_drop(op->path);
+    path_drop(op->to);
     disk_drop(op->inode);
 }
 
@@ -234,18 +255,16 @@ static void write_back_names(struct sim_disk *disk)
     memmove(disk->ops, disk->ops + half, disk->ops_count * sizeof *disk->ops);
 }
 
+/* Takes over `path` and `to`. */
 static void do_name_op(struct sim_disk *disk,
                        enum name_op_kind kind,
-                       const char *path,
-                       const char *to,
+                       struct path *path,
+                       struct path *to,
                        struct sim_inode *inode)
 {
     disk->ops = disk_grown(disk->ops, &disk->ops_cap, disk->ops_count + 1, sizeof *disk->ops);
     struct name_op *op = &disk->ops[disk->ops_count++];
-    *op = (struct name_op){.kind = kind,
-                           .path = copy_text(path),
-                           .to = to != NULL ? copy_text(to) : NULL,
-                           .inode = disk_hold(inode)};
+    *op = (struct name_op){.kind = kind, .path = path, .to = to, .inode = disk_hold(inode)};
     disk_names_apply(&disk->now, op);
     if (disk->ops_count > SIM_NAMES_WAITING_MAX) {
         write_back_names(disk);
@@ -333,7 +352,7 @@ enum port_result sim_disk_open(struct sim_disk *disk,
         return PORT_NOT_FOUND;
     }
     struct sim_inode *inode = disk_hold(disk_inode_new());
-    do_name_op(disk, NAME_MAKE, clean, NULL, inode);
+    do_name_op(disk, NAME_MAKE, path_new(clean), NULL, inode);
     *out = inode;
     return PORT_OK;
 }
@@ -477,7 +496,7 @@ void sim_disk_sync_failed(struct sim_disk *disk, struct sim_inode *inode, uint64
 static bool folder_can_move(const struct sim_disk *disk, const char *from, const char *to)
 {
     for (size_t i = 0; i < disk->ops_count; i++) {
-        if (is_below(disk->ops[i].path, from)) {
+        if (is_below(disk->ops[i].path->text, from)) {
             return false;
         }
     }
@@ -502,7 +521,9 @@ enum port_result sim_disk_rename(struct sim_disk *disk, const char *from, const 
         return PORT_BAD;
     }
     if (strcmp(clean_from, clean_to) != 0) {
-        do_name_op(disk, NAME_MOVE, clean_from, clean_to, NULL);
+        const struct name *there = names_find(&disk->now, clean_to);
+        struct path *target = there != NULL ? path_hold(there->path) : path_new(clean_to);
+        do_name_op(disk, NAME_MOVE, path_hold(found->path), target, NULL);
     }
     return PORT_OK;
 }
@@ -520,7 +541,7 @@ enum port_result sim_disk_unlink(struct sim_disk *disk, const char *path)
     if (found->inode == NULL) {
         return PORT_BAD;
     }
-    do_name_op(disk, NAME_REMOVE, clean, NULL, NULL);
+    do_name_op(disk, NAME_REMOVE, path_hold(found->path), NULL, NULL);
     return PORT_OK;
 }
 
@@ -543,7 +564,7 @@ enum port_result sim_disk_dir_make(struct sim_disk *disk, const char *path)
             return PORT_EXISTS;
         }
         if (!disk_folder_exists(&disk->now, part)) {
-            do_name_op(disk, NAME_MAKE, part, NULL, NULL);
+            do_name_op(disk, NAME_MAKE, path_new(part), NULL, NULL);
         }
     }
     return PORT_OK;
@@ -557,7 +578,7 @@ enum port_result sim_disk_dir_sync(struct sim_disk *disk, const char *path)
     }
     size_t kept = 0;
     for (size_t i = 0; i < disk->ops_count; i++) {
-        if (!disk->is_lying && disk_is_in_folder(disk->ops[i].path, clean)) {
+        if (!disk->is_lying && disk_is_in_folder(disk->ops[i].path->text, clean)) {
             disk_names_apply(&disk->durable, &disk->ops[i]);
             op_free(&disk->ops[i]);
         } else {
@@ -571,7 +592,7 @@ enum port_result sim_disk_dir_sync(struct sim_disk *disk, const char *path)
 
 static int by_bytes(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp((*(struct path *const *)a)->text, (*(struct path *const *)b)->text);
 }
 
 enum port_result sim_disk_dir_list(struct sim_disk *disk,
@@ -583,22 +604,22 @@ enum port_result sim_disk_dir_list(struct sim_disk *disk,
     if (!path_clean(path, clean) || !disk_folder_exists(&disk->now, clean)) {
         return PORT_NOT_FOUND;
     }
-    char **found = calloc(disk->now.count + 1, sizeof *found);
+    struct path **found = calloc(disk->now.count + 1, sizeof *found);
     size_t count = 0;
     INVARIANT(found != NULL);
     for (size_t i = 0; i < disk->now.count; i++) {
-        const char *own = disk->now.list[i].path;
+        const char *own = disk->now.list[i].path->text;
         if (disk_is_in_folder(own, clean) && strcmp(own, clean) != 0) {
             const char *slash = strrchr(own, '/');
-            found[count++] = copy_text(slash != NULL ? slash + 1 : own);
+            found[count++] = path_new(slash != NULL ? slash + 1 : own);
         }
     }
     if (count > 0) {
         qsort(found, count, sizeof *found, by_bytes);
     }
     for (size_t i = 0; i < count; i++) {
-        each(context, found[i]);
-        free(found[i]);
+        each(context, found[i]->text);
+        path_drop(found[i]);
     }
     free(found);
     return PORT_OK;

@@ -155,15 +155,15 @@ static void keep_names(struct names *names, const struct sim_disk *disk, const s
         if (seen[i]) {
             continue;
         }
-        disk_folder_of(disk->ops[i].path, folder);
+        disk_folder_of(disk->ops[i].path->text, folder);
         for (size_t j = i; j < disk->ops_count; j++) {
-            total += disk_is_in_folder(disk->ops[j].path, folder) ? 1 : 0;
+            total += disk_is_in_folder(disk->ops[j].path->text, folder) ? 1 : 0;
         }
         size_t keep = cut->names == SIM_NAMES_KEPT   ? total
                       : cut->names == SIM_NAMES_LOST ? 0
                                                      : (size_t)rng_below(&chance, total + 1);
         for (size_t j = i; j < disk->ops_count; j++) {
-            if (disk_is_in_folder(disk->ops[j].path, folder)) {
+            if (disk_is_in_folder(disk->ops[j].path->text, folder)) {
                 seen[j] = true;
                 if (keep > 0) {
                     disk_names_apply(names, &disk->ops[j]);
@@ -183,7 +183,7 @@ static void drop_orphans(struct names *names)
         changed = false;
         for (size_t i = 0; i < names->count; i++) {
             char folder[SIM_PATH_MAX];
-            disk_folder_of(names->list[i].path, folder);
+            disk_folder_of(names->list[i].path->text, folder);
             if (!disk_folder_exists(names, folder)) {
                 disk_names_remove(names, names->list[i].path);
                 changed = true;
@@ -276,7 +276,7 @@ uint64_t sim_disk_hash(const struct sim_disk *disk)
     uint64_t sum = 0;
     for (size_t i = 0; i < disk->durable.count; i++) {
         const struct name *name = &disk->durable.list[i];
-        uint64_t hash = mix(1, name->path, strlen(name->path));
+        uint64_t hash = mix(1, name->path->text, strlen(name->path->text));
         if (name->inode != NULL) {
             uint64_t contents = pages_hash(&name->inode->durable);
             hash = mix(hash, &contents, sizeof contents);

@@ -22,9 +22,15 @@ struct sim_inode {
     size_t changes_count, changes_cap;
 };
 
+struct path { /* shared by all who name it: a report a second makes and moves the same two */
+    unsigned users;
+    uint64_t hash;
+    char text[];
+};
+
 struct name {
-    char *path;
-    uint64_t hash;           /* of the path */
+    struct path *path;
+    uint64_t hash;           /* of the path, beside it */
     struct sim_inode *inode; /* NULL: a folder */
 };
 
@@ -37,8 +43,8 @@ enum name_op_kind { NAME_MAKE, NAME_REMOVE, NAME_MOVE };
 
 struct name_op {
     enum name_op_kind kind;
-    char *path;
-    char *to;                /* NAME_MOVE */
+    struct path *path;
+    struct path *to;         /* NAME_MOVE */
     struct sim_inode *inode; /* NAME_MAKE; NULL: a folder */
 };
 
@@ -67,8 +73,8 @@ void disk_drop(struct sim_inode *inode);
 void disk_folder_of(const char *path, char out[SIM_PATH_MAX]);
 bool disk_is_in_folder(const char *path, const char *folder);
 bool disk_folder_exists(const struct names *names, const char *path);
-void disk_names_remove(struct names *names, const char *path);
-void disk_names_put(struct names *names, const char *path, struct sim_inode *inode);
+void disk_names_remove(struct names *names, const struct path *path);
+void disk_names_put(struct names *names, struct path *path, struct sim_inode *inode);
 void disk_names_apply(struct names *names, const struct name_op *op);
 void disk_names_free(struct names *names);
 void disk_apply(struct pages *to, const struct change *change);

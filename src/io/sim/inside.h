@@ -34,19 +34,19 @@ struct sim_failure {
 };
 
 struct machine {
-    struct machine *next;
-    uint32_t number;    /* rising from 1 */
-    struct port *ports; /* its processes, the newest first */
-    char name[SIM_NAME_MAX];
-    struct sim_disk *disk;
-    struct sim_failure faults[SIM_CALL_COUNT];
-    uint64_t sync_us;
     /* its monotonic clock: showed local_us at world_us and runs drift_ppm too fast since */
     uint64_t world_us, local_us;
-    int32_t drift_ppm;
-    uint64_t paused_until_us; /* its processes get no turn before */
     int64_t clock_offset_ms;
+    uint64_t paused_until_us; /* its processes get no turn before */
+    int32_t drift_ppm;
     enum time_quality quality;
+    uint32_t number;    /* rising from 1 */
+    struct port *ports; /* its processes, the newest first */
+    struct sim_disk *disk;
+    uint64_t sync_us;
+    struct machine *next;
+    char name[SIM_NAME_MAX];
+    struct sim_failure faults[SIM_CALL_COUNT];
 };
 
 struct sim_world {
@@ -163,24 +163,26 @@ struct port_listener {
     size_t waiting_first, waiting_count, waiting_cap;
 };
 
-struct port {
+struct port { /* what each turn touches first */
     struct sim_world *world;
-    struct port_conn *conns;
-    struct port_listener *listeners;
-    uint64_t *dirty; /* ids of connections with something to send */
-    size_t dirty_count, dirty_cap;
     struct machine *machine;
-    struct port *next, **link; /* of the machine's */
-    uint64_t id;               /* in the world's ports */
+    uint64_t id; /* in the world's ports */
     port_handler *handler;
     void *role;
     uint64_t paused_until_us;
+    unsigned runs; /* port_run is under way */
     bool stopping;
     bool dead;      /* killed while its role was on the stack: lives until port_close_all */
-    unsigned runs;  /* port_run is under way */
     bool is_opened; /* by port_open: its role is on the stack until port_close_all */
     bool owns_world;
-    struct slice input; /* that is still to come on standard input: sim_input */
+    uint64_t *dirty; /* ids of connections with something to send */
+    size_t dirty_count, dirty_cap;
+    const void *near; /* sim_touches: never read */
+    size_t near_len;
+    struct port_conn *conns;
+    struct port_listener *listeners;
+    struct port *next, **link; /* of the machine's */
+    struct slice input;        /* that is still to come on standard input: sim_input */
     size_t input_step;
     struct port_wake *wakes;
     struct port_file *files;

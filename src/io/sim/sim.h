@@ -129,6 +129,9 @@ void sim_spoil_write(struct sim_world *world, const char *machine, uint64_t nth,
 /* How long a sync takes from now on: 200 us at first. Only port_file_sync_begin lets time pass. */
 void sim_set_sync_time(struct sim_world *world, const char *machine, uint64_t us);
 
+/* What this process touches in nearly each of its turns: only for speed. Any memory, even freed. */
+void sim_touches(struct port *port, const void *at, size_t len);
+
 /* What comes on this process's standard input, at most `step` bytes (not 0) at a time, and then its
  * end; borrowed. Without it there is only the end. */
 void sim_input(struct port *port, struct slice bytes, size_t step);

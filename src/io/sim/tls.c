@@ -33,6 +33,7 @@ struct port_tls {
     unsigned users;
     bool is_server, require_peer;
     struct certificates own;
+    struct digest own_digest; /* of all of them */
     struct key_private *key;
     struct certificates anchors[PORT_ANCHOR_SETS_MAX];
     bool no_time[PORT_ANCHOR_SETS_MAX];
@@ -66,6 +67,18 @@ static bool read_certificates(struct certificates *to, struct slice pem)
     to->list = sim_alloc(to->count * sizeof *to->list + 1);
     memcpy(to->list, list, to->count * sizeof *to->list);
     return result == PEM_END;
+}
+
+static struct digest digest_of(const struct certificates *list)
+{
+    struct hash h;
+    struct digest out;
+    hash_init(&h);
+    for (size_t i = 0; i < list->count; i++) {
+        hash_add(&h, list->list[i].der);
+    }
+    hash_end(&h, &out);
+    return out;
 }
 
 static bool take_key(struct port_tls *tls, struct slice pem)
@@ -103,6 +116,7 @@ static const char *fill(struct port_tls *tls, const struct port_tls_config *conf
         if (!read_certificates(&tls->own, config->certificate_pem) || tls->own.count == 0) {
             return "the certificate chain cannot be used";
         }
+        tls->own_digest = digest_of(&tls->own);
         if (!take_key(tls, config->key_pem)) {
             return "the private key cannot be used or is not the certificate's";
         }
@@ -248,13 +262,6 @@ static bool has_name(const struct x509 *leaf, const char *name)
 
 /* ---- a handshake ---- */
 
-static void add_certificates(struct hash *h, const struct certificates *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        hash_add(h, list->list[i].der);
-    }
-}
-
 /* What both ends have seen: their randoms, the name and protocol asked for, both chains. */
 static struct digest transcript_of(const struct port_conn *client, const struct port_conn *server)
 {
@@ -267,8 +274,8 @@ static struct digest transcript_of(const struct port_conn *client, const struct 
     hash_add(&h, slice_of(randoms, sizeof randoms));
     hash_add(&h, slice_text(client->server_name));
     hash_add(&h, slice_text(client->tls->alpn));
-    add_certificates(&h, &server->tls->own);
-    add_certificates(&h, &client->tls->own);
+    hash_add(&h, slice_of(server->tls->own_digest.bytes, sizeof out.bytes));
+    hash_add(&h, slice_of(client->tls->own_digest.bytes, sizeof out.bytes));
     hash_end(&h, &out);
     return out;
 }

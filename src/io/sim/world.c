@@ -1,13 +1,14 @@
 /* Virtual time: what happens next, to whom, and the turns it makes. */
 #include "crypto/stub/seed.h"
 #include "io/sim/inside.h"
+#include "io/sim/net_inside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYNC_US = 200 };
+enum { SYNC_US = 200, CACHE_LINE = 64 };
 
 void *sim_alloc(size_t len)
 {
@@ -498,6 +499,44 @@ static bool happened(struct port *port, const struct happening *what)
     UNREACHABLE();
 }
 
+static void fetch(const void *at, size_t len)
+{
+    for (size_t i = 0; at != NULL && i < len; i += CACHE_LINE) {
+        __builtin_prefetch((const char *)at + i);
+    }
+}
+
+/*
+ * A fleet's memory is far larger than a cache, and each turn is about somebody else: what the next
+ * turn will touch, and whom those after it are about, is on its way while this one runs.
+ */
+static void fetch_ahead(struct sim_world *world)
+{
+    for (size_t i = 1; i <= HEAP_ARITY && i < world->heap_count; i++) {
+        fetch(slots_find(&world->ports, world->heap[i].port), sizeof(struct port));
+    }
+    if (world->heap_count > 0) {
+        const struct happening *next = &world->heap[0];
+        const struct port *port = slots_find(&world->ports, next->port);
+        if (port != NULL) {
+            fetch(port->machine, CACHE_LINE);
+            fetch(port->near, port->near_len);
+            fetch(port->role, CACHE_LINE);
+        }
+        if (next->kind == SIM_NET) {
+            fetch(net_conn(world, next->object), sizeof(struct port_conn));
+        } else if (next->kind == SIM_WAKE) {
+            fetch(slots_find(&world->wakes, next->object), sizeof(struct port_wake));
+        }
+    }
+}
+
+void sim_touches(struct port *port, const void *at, size_t len)
+{
+    port->near = at;
+    port->near_len = len;
+}
+
 /* One turn of one process: all that happens to it at this moment. False: nothing will ever happen.
  */
 static bool step(struct sim_world *world)
@@ -506,6 +545,7 @@ static bool step(struct sim_world *world)
         return false;
     }
     struct happening what = take_next(world);
+    fetch_ahead(world);
     struct port *port = slots_find(&world->ports, what.port);
     world->now_us = what.at_us;
     if (port == NULL || port->stopping) {
