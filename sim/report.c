@@ -37,6 +37,14 @@ const char *step_kind_name(enum step_kind kind)
     case STEP_ADMIT: return "ingest admit";
     case STEP_LINK: return "device link";
     case STEP_ENROLL: return "device enroll";
+    case STEP_OUTBOX: return "device outbox";
+    case STEP_SEQUENCE: return "device sequence";
+    case STEP_GENERATION: return "device generation";
+    case STEP_REGISTRY: return "gateway registry";
+    case STEP_RECEIVED: return "ingest received";
+    case STEP_ENROLMENT: return "control enrolment";
+    case STEP_SIGNING: return "keeper signing";
+    case STEP_RESTART: return "restart";
     }
     UNREACHABLE();
 }
@@ -104,6 +112,20 @@ static void write_phases(const struct report *r, struct writer *w)
     put(w, "\n");
 }
 
+static void write_steps(const struct report *r, struct writer *w)
+{
+    const char *between = "";
+    put(w, "  steps     of cores:");
+    for (int i = 0; i < STEP_KIND_COUNT; i++) {
+        if (r->steps[i] > 0) {
+            put(w, "%s %s %llu", between, step_kind_name((enum step_kind)i),
+                (unsigned long long)r->steps[i]);
+            between = ",";
+        }
+    }
+    put(w, "\n");
+}
+
 static void write_faults(const struct report *r, struct writer *w)
 {
     bool any = false;
@@ -166,6 +188,7 @@ void report_write_text(const struct report *r, struct writer *w)
         (unsigned long long)report_steps(r),
         (unsigned long long)per_second(report_steps(r), report_cpu_us(r)),
         (unsigned long long)device_hours_per_s(r));
+    write_steps(r, w);
     write_phases(r, w);
     put(w,
         "  fleet     stood after %llu ms, drained %llu ms after healing, %llu restarts, %llu "
@@ -227,7 +250,14 @@ void report_write_json(const struct report *r, struct writer *w)
     put_number(w, "dropped", r->dropped);
     put_number(w, "refusals", r->refusals);
     put_number(w, "breaches", r->breaches);
-    write_text(w, ",\"faults\":{");
+    write_text(w, ",\"steps_of\":{");
+    for (int i = 0, put_count = 0; i < STEP_KIND_COUNT; i++) {
+        if (r->steps[i] > 0) {
+            put(w, "%s\"%s\":%llu", put_count++ > 0 ? "," : "", step_kind_name((enum step_kind)i),
+                (unsigned long long)r->steps[i]);
+        }
+    }
+    write_text(w, "},\"faults\":{");
     for (int i = 0, put_count = 0; i < FAULT_KIND_COUNT; i++) {
         if (r->faults[i] > 0) {
             put(w, "%s\"%s\":%llu", put_count++ > 0 ? "," : "", fault_row((enum fault_kind)i)->name,

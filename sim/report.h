@@ -28,8 +28,23 @@ enum run_outcome {
     OUTCOME_NO_END   /* it took longer than its limit of wall time */
 };
 
-enum step_kind { STEP_SESSION, STEP_ADMIT, STEP_LINK, STEP_ENROLL };
-enum { STEP_KIND_COUNT = STEP_ENROLL + 1 };
+/* Cores, in the order of the flow. The first four step on an event each; of the others each call
+ * that decides or changes something is a step. */
+enum step_kind {
+    STEP_SESSION,
+    STEP_ADMIT,
+    STEP_LINK,
+    STEP_ENROLL,
+    STEP_OUTBOX,
+    STEP_SEQUENCE,
+    STEP_GENERATION,
+    STEP_REGISTRY,
+    STEP_RECEIVED,
+    STEP_ENROLMENT,
+    STEP_SIGNING,
+    STEP_RESTART
+};
+enum { STEP_KIND_COUNT = STEP_RESTART + 1 };
 
 struct report {
     enum run_outcome outcome;

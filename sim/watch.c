@@ -173,6 +173,7 @@ bool __wrap_outbox_send(struct outbox *o, struct outbox_message *out);
 bool __wrap_outbox_send(struct outbox *o, struct outbox_message *out)
 {
     bool sent = __real_outbox_send(o, out);
+    watch_count(STEP_OUTBOX, sent);
     if (sent && watch.history != NULL && !out->is_repetition) {
         note_sent(o, out);
     }
@@ -187,6 +188,7 @@ bool __wrap_outbox_acked(struct outbox *o, uint16_t packet_id)
     if (entry != NULL) {
         history_acked(watch.history, watch_device(&device_of(o)->id), entry->seq);
     }
+    watch_count(STEP_OUTBOX, true);
     return __real_outbox_acked(o, packet_id);
 }
 
@@ -202,6 +204,7 @@ bool __wrap_outbox_refused(struct outbox *o, uint16_t packet_id)
                                                 .to = entry->seq,
                                                 .reason = "refused by the gateway"});
     }
+    watch_count(STEP_OUTBOX, true);
     return __real_outbox_refused(o, packet_id);
 }
 
@@ -248,9 +251,9 @@ enum key_result __wrap_seal_hello(struct writer *w,
     return result;
 }
 
-static void count(enum step_kind kind)
+void watch_count(enum step_kind kind, bool is_step)
 {
-    if (watch.steps != NULL) {
+    if (watch.steps != NULL && is_step) {
         watch.steps[kind]++;
     }
 }
@@ -263,7 +266,7 @@ void __wrap_gw_session_step(struct gw_session *s,
                             struct gw_effects *out);
 void __wrap_gw_session_step(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
 {
-    count(STEP_SESSION);
+    watch_count(STEP_SESSION, true);
     __real_gw_session_step(s, ev, out);
 }
 
@@ -271,7 +274,7 @@ void __real_admit_step(struct admit *a, const struct admit_event *ev, struct adm
 void __wrap_admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out);
 void __wrap_admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out)
 {
-    count(STEP_ADMIT);
+    watch_count(STEP_ADMIT, true);
     __real_admit_step(a, ev, out);
 }
 
@@ -279,7 +282,7 @@ void __real_link_step(struct link *l, const struct link_event *ev, struct link_e
 void __wrap_link_step(struct link *l, const struct link_event *ev, struct link_effects *out);
 void __wrap_link_step(struct link *l, const struct link_event *ev, struct link_effects *out)
 {
-    count(STEP_LINK);
+    watch_count(STEP_LINK, true);
     __real_link_step(l, ev, out);
 }
 
@@ -291,6 +294,6 @@ void __wrap_enroll_step(struct enroll *e,
                         struct enroll_effects *out);
 void __wrap_enroll_step(struct enroll *e, const struct enroll_event *ev, struct enroll_effects *out)
 {
-    count(STEP_ENROLL);
+    watch_count(STEP_ENROLL, true);
     __real_enroll_step(e, ev, out);
 }

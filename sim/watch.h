@@ -28,6 +28,9 @@ void watch_set_version(const struct device_id *id, uint32_t version);
 /* Has the agent nothing that waits for an acknowledgement? */
 bool watch_is_drained(const struct device *device);
 
+/* Counts a step of a core; sim/steps.c. */
+void watch_count(enum step_kind kind, bool is_step);
+
 /* What tells one value from another, wherever it is met. */
 uint64_t watch_message_digest(struct slice message);
 uint64_t watch_point_digest(struct slice stream, struct slice name, double value);

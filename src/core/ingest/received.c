@@ -35,15 +35,11 @@ static struct received_run run_of(uint64_t from, uint64_t last, enum gap_why why
 void received_pool_init(struct received_pool *pool, struct received_spill *blocks, uint32_t cap)
 {
     *pool = (struct received_pool){.blocks = blocks, .cap = cap};
-    for (uint32_t i = cap; i > 0; i--) {
-        blocks[i - 1].next_free = pool->first_free;
-        pool->first_free = i;
-    }
 }
 
 bool received_pool_has_room(const struct received_pool *pool)
 {
-    return pool->first_free != 0;
+    return pool->first_free != 0 || pool->fresh < pool->cap;
 }
 
 static uint32_t pool_take(struct received_pool *pool)
@@ -51,9 +47,13 @@ static uint32_t pool_take(struct received_pool *pool)
     uint32_t block = pool->first_free;
     if (block != 0) {
         pool->first_free = pool->blocks[block - 1].next_free;
-        pool->blocks[block - 1].next_free = 0;
-        pool->used++;
+    } else if (pool->fresh < pool->cap) {
+        block = ++pool->fresh;
+    } else {
+        return 0;
     }
+    pool->blocks[block - 1].next_free = 0;
+    pool->used++;
     return block;
 }
 

@@ -48,7 +48,8 @@ struct received_pool {
     struct received_spill *blocks;
     uint32_t cap;
     uint32_t used;
-    uint32_t first_free; /* 1 + index; 0: none */
+    uint32_t fresh;      /* blocks from the first that were ever used: the others are untouched */
+    uint32_t first_free; /* of these, 1 + index; 0: none */
 };
 
 enum received_result {
