@@ -486,11 +486,7 @@ uint32_t plant_live(const struct plant *p)
     uint32_t live = 0;
     for (uint32_t i = 0; i < p->spec.devices; i++) {
         const struct device *d = plant_device_role(p, i);
-        struct device_counts counts = {0};
-        if (d != NULL) {
-            device_counts(d, &counts);
-        }
-        live += counts.is_live;
+        live += d != NULL && d->link.state == LINK_LIVE;
     }
     return live;
 }
