@@ -125,6 +125,7 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
 {
     const char *listen[CONFIG_LIST_MAX];
     char rest[CONFIG_TEXT_MAX + 40];
+    char address[CONFIG_TEXT_MAX + 80];
     bool allow_3_1_1 = false;
     for (uint32_t i = 0; i < g->listen.count; i++) {
         listen[i] = address_of(g->listen.items[i]);
@@ -157,6 +158,11 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
     gateway.metrics_path = path_in(c, rest);
     (void)snprintf(rest, sizeof rest, "run/%s.refusals", g->name);
     gateway.refusals_path = path_in(c, rest);
+    gateway.grants_path = path_in(c, "grants/applications.toml");
+    (void)snprintf(rest, sizeof rest, "gateway/%s", g->name);
+    gateway.state_dir = path_in(c, rest);
+    (void)snprintf(address, sizeof address, "unix:%.255s/run/%.60s.sock", c->data, g->name);
+    gateway.admin_address = address;
     return gateway_run(&gateway);
 }
 
@@ -242,7 +248,7 @@ void roles_start(struct supervise *s, const struct config *c, const char *roles)
 
 bool roles_make_folders(struct port *port, const struct config *c)
 {
-    static const char *const folders[] = {"log", "run", "store", "control", "gateway"};
+    static const char *const folders[] = {"log", "run", "store", "control", "gateway", "grants"};
     for (size_t i = 0; i < COUNT_OF(folders); i++) {
         if (port_dir_make(port, path_in(c, folders[i])) != PORT_OK) {
             return false;

@@ -1,7 +1,7 @@
 /*
  * What applications may do: which topics each may publish to and subscribe to, under which client
  * ids, and the keys of the certificates it has. Control writes this file for the gateways of its
- * site (DATA/gateway/grants.toml), a strict subset of TOML:
+ * site (DATA/grants/applications.toml), a strict subset of TOML:
  *
  *     number = 17                       # rises with each change
  *     [[application]]

@@ -4,7 +4,7 @@
 #include "codec/bus_record.h"
 #include "io/folder.h"
 #include "io/read_all.h"
-#include "role/gateway_inside.h"
+#include "role/gateway_admin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +59,7 @@ static void tick_sessions(struct gateway *g, uint64_t now_ms)
 static void on_tick(struct gateway *g)
 {
     uint64_t now_ms = port_now_ms(g->port);
+    gateway_admin_tick(g);
     if (now_ms >= g->due_ms) {
         tick_sessions(g, now_ms);
     }
@@ -66,6 +67,9 @@ static void on_tick(struct gateway *g)
         g->report_due_ms = now_ms + GATEWAY_REPORT_MS;
         gateway_retain(g);
         refresh_tls(g);
+        if (gateway_grants_refresh(g->grants)) {
+            gateway_grants_changed(g);
+        }
         gateway_report(g);
     }
     (void)gateway_announce(g);
@@ -127,6 +131,13 @@ static void on_event(void *role, const struct port_event *ev)
         return; /* failed, or not yet begun: nothing is answered any more */
     }
     g->wall_ms = port_wall_ms(g->port, &g->wall_quality);
+    bool grants_changed = false;
+    if (gateway_admin_event(g, ev) || gateway_grants_event(g->grants, ev, &grants_changed)) {
+        if (grants_changed) {
+            gateway_grants_changed(g);
+        }
+        return;
+    }
     switch (ev->kind) {
     case PORT_ACCEPTED: gateway_conn_accepted(g, ev->conn); return;
     case PORT_REFUSED: on_refused(g, ev); return;
@@ -376,6 +387,10 @@ static int open_all(struct gateway *g)
         failed = open_spool(g);
     }
     if (failed == 0) {
+        g->grants = gateway_grants_open(g->port, g->config->grants_path, g->config->name);
+        gateway_admin_open(g);
+    }
+    if (failed == 0) {
         failed = open_listeners(g);
     }
     return failed;
@@ -389,6 +404,8 @@ static void close_all(struct gateway *g)
         g->acked = bus_acked(g->bus);
         gateway_report(g);
     }
+    gateway_admin_close(g);
+    gateway_grants_close(g->grants);
     port_tls_free(g->tls);
     if (g->bus != NULL) {
         bus_writer_close(g->bus);
@@ -444,7 +461,11 @@ static bool give_up_rights(struct gateway *g)
     confine_folder_of(&reads, config->certificate_path);
     confine_folder_of(&reads, config->key_path);
     confine_folder_of(&reads, config->issuer_path);
+    confine_folder_of(&reads, config->grants_path);
     confine_path(&writes, config->spool_dir, NULL);
+    if (config->state_dir != NULL) {
+        confine_path(&writes, config->state_dir, NULL);
+    }
     confine_folder_of(&writes, config->traces_dir);
     confine_folder_of(&writes, config->metrics_path);
     confine_folder_of(&writes, config->refusals_path);

@@ -35,6 +35,9 @@ struct gateway_config {
     const char *metrics_path;  /* replaced about once a second; NULL: none */
     const char *refusals_path; /* the last 256 refusals, one a line, newest first; NULL: none */
     const char *traces_dir;    /* field traces, made where there is one to write; NULL: none */
+    const char *grants_path;   /* of applications, written by control; NULL: none are let in */
+    const char *admin_address; /* "unix:DATA/run/gw-1.sock": see gateway_admin.h; NULL: none */
+    const char *state_dir;     /* the mark of a drain; NULL: a drain ends with the process */
     bool allow_3_1_1;
     enum confine_policy sandbox; /* of gateway_run */
     struct gateway_limits limits;

@@ -6,6 +6,7 @@
 #include "role/gateway_inside.h"
 #include "trust/identity.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- answers ---- */
@@ -41,6 +42,9 @@ static void drop_reason_string(struct mqtt_packet *packet)
 
 static void send_packet(struct gateway *g, struct gateway_conn *c, struct mqtt_packet *packet)
 {
+    if (g->watch != NULL) {
+        gateway_watch_packet(g, c, packet, true);
+    }
     struct writer w = writer_over(g->out, sizeof g->out);
     if (!HOLDS(mqtt_encode(packet, c->session.version, MQTT_FROM_SERVER, &w) == MQTT_OK)) {
         return;
@@ -64,6 +68,9 @@ static void send_acks(struct gateway *g,
 {
     struct writer w = writer_over(g->out, sizeof g->out);
     gw_acks_check(list, count, bus_durable(g->bus));
+    if (g->watch != NULL && count > 0) {
+        gateway_watch_acks(g, c, list[0].packet_id, list[0].reason, count);
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (writer_room(&w) < MQTT_PUBACK_MAX) {
             send_bytes(g, c, writer_slice(&w));
@@ -124,6 +131,9 @@ static struct gw_event admit(struct gateway *g, struct gateway_conn *c, struct s
 {
     struct gw_event denied = {.kind = GW_DENIED, .now_ms = port_now_ms(g->port)};
     uint32_t displaced = GATEWAY_NONE;
+    if (gateway_admission_closed(g, &denied.reason)) {
+        return denied;
+    }
     switch (gw_registry_enter(&g->registry, &c->session.device, client_id, c->index, &displaced)) {
     case GW_ENTERED: break;
     case GW_ENTERED_OVER: g->displaced = displaced; break;
@@ -158,6 +168,8 @@ static struct gw_event append(struct gateway *g,
         answer.kind = GW_STAGED;
         g->counts.messages[c->session.staging_qos]++;
         g->counts.message_bytes += record.payload.len;
+        c->messages++;
+        c->message_bytes += record.payload.len;
     }
     return answer;
 }
@@ -177,7 +189,7 @@ static void resume_conn(struct gateway *g, struct gateway_conn *c, enum gw_event
     if (why == GW_HAS_ROOM) {
         g->stalled_count--;
     }
-    if (!g->is_stopping) {
+    if (!g->is_stopping && !c->is_leaving) {
         c->is_paused = false;
         port_resume(c->port);
     }
@@ -286,6 +298,8 @@ static size_t take_packet(struct gateway *g,
     }
     if (result != MQTT_OK) {
         ev = (struct gw_event){.kind = GW_SAW_FAULT, .now_ms = now_ms, .fault = fault};
+    } else if (g->watch != NULL) {
+        gateway_watch_packet(g, c, &packet, false);
     }
     gateway_conn_feed(g, c, ev);
     return c->is_paused || c->is_closing ? 0 : frame.size;
@@ -350,6 +364,7 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     c->exporter = hash_of(slice_of(peer.exporter, sizeof peer.exporter));
     port_conn_set_user(port, c);
     g->counts.connections++;
+    c->since_wall_ms = g->wall_ms;
     bool is_device = identify(g, &peer, &device, &fault);
     device = is_device ? device : (struct device_id){0};
     gw_session_init(&c->session, &g->session_limits,
@@ -363,8 +378,18 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     }
 }
 
+/* No application is let in here yet, so that there is none to cut. */
+void gateway_grants_changed(struct gateway *g)
+{
+    (void)fprintf(stderr, "gateway %s has grants number %llu\n", g->config->name,
+                  (unsigned long long)gateway_grants_number(g->grants));
+}
+
 void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
 {
+    if (g->watch != NULL) {
+        gateway_watch_note(g, c, "end", "the connection is gone");
+    }
     if (c->session.stall == GW_WAITS_FOR_ROOM && c->is_paused) {
         g->stalled_count--;
     }

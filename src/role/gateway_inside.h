@@ -3,12 +3,14 @@
 #define ROLE_GATEWAY_INSIDE_H
 
 #include "codec/bus_record.h"
+#include "core/gateway/drain.h"
 #include "core/gateway/refusals.h"
 #include "core/gateway/registry.h"
 #include "core/gateway/session_trace.h"
 #include "io/bus.h"
 #include "io/port.h"
 #include "role/gateway.h"
+#include "role/gateway_grants.h"
 #include "role/metrics.h"
 #include "role/tls_files.h"
 #include "role/trace.h"
@@ -34,7 +36,10 @@ struct gateway_conn {
     bool is_paused;
     bool is_closing; /* nothing of its input is looked at any more */
     bool is_entered; /* in the registry */
-    uint32_t traced; /* the recorder's mark of this session */
+    bool is_leaving; /* it is sent away: nothing more of it is read */
+    int64_t since_wall_ms;
+    uint64_t messages, message_bytes; /* taken of it */
+    uint32_t traced;                  /* the recorder's mark of this session */
     struct gw_session session;
     struct digest fingerprint;
     struct digest exporter;
@@ -82,7 +87,13 @@ struct gateway {
     uint32_t free_head, waiting_head;
     uint32_t open_count, stalled_count;
     uint32_t displaced; /* a session that has just been taken over, GATEWAY_NONE: none */
-    bool is_announced;  /* BUS_STARTED is in the spool, before every link of this process */
+    struct gw_drain drain;
+    bool has_leaving;              /* connections on their way out of a drain */
+    struct gateway_admin *admin;   /* NULL: no socket */
+    struct gateway_grants *grants; /* NULL: no applications */
+    struct gateway_watch *watch;   /* of one device's messages; NULL: nobody looks */
+    uint64_t watch_until_ms;
+    bool is_announced; /* BUS_STARTED is in the spool, before every link of this process */
     bool is_stopping, told_to_stop;
     int exit_code; /* of a failure; 0 while there is none */
     uint8_t *record;
@@ -118,6 +129,27 @@ void gateway_flush(struct gateway *g);
 void gateway_synced(struct gateway *g, enum port_result result);
 void gateway_retain(struct gateway *g);
 void gateway_has_room(struct gateway *g);
+
+/* gateway_admin.c: while a gateway is drained no session begins, for this reason */
+bool gateway_admission_closed(const struct gateway *g, enum mqtt_reason *reason);
+
+/* gateway_conn.c: the grants of applications are others */
+void gateway_grants_changed(struct gateway *g);
+
+/* gateway_watch.c: to be called where g->watch is not NULL */
+void gateway_watch_packet(struct gateway *g,
+                          const struct gateway_conn *c,
+                          const struct mqtt_packet *packet,
+                          bool is_ours);
+void gateway_watch_acks(struct gateway *g,
+                        const struct gateway_conn *c,
+                        uint16_t first_packet_id,
+                        uint8_t reason,
+                        uint32_t count);
+void gateway_watch_note(struct gateway *g,
+                        const struct gateway_conn *c,
+                        const char *what,
+                        const char *words);
 
 /* gateway_report.c */
 void gateway_report(struct gateway *g);

@@ -76,6 +76,19 @@ static void write_spool(struct gateway *g, struct writer *w)
     metrics_value(w, "holdfast_gateway_links_dropped_total", NULL, g->counts.records_dropped);
 }
 
+static void write_operators(const struct gateway *g, struct writer *w)
+{
+    metrics_name(w, "holdfast_gateway_drain_state", "gauge", "0 open, 1 draining, 2 drained.");
+    metrics_value(w, "holdfast_gateway_drain_state", NULL, (uint64_t)g->drain.state);
+    metrics_name(w, "holdfast_gateway_grants_number", "gauge",
+                 "Number of the grants of applications that are in force; 0: none.");
+    metrics_value(w, "holdfast_gateway_grants_number", NULL, gateway_grants_number(g->grants));
+    metrics_name(w, "holdfast_gateway_grants_refused_total", "counter",
+                 "Files of grants that could not be used.");
+    metrics_value(w, "holdfast_gateway_grants_refused_total", NULL,
+                  gateway_grants_refused(g->grants));
+}
+
 static void write_tls(const struct gateway *g, struct writer *w)
 {
     metrics_name(w, "holdfast_gateway_tls_reloads_total", "counter",
@@ -119,6 +132,7 @@ void gateway_report(struct gateway *g)
         write_flow(g, &w);
         write_spool(g, &w);
         write_tls(g, &w);
+        write_operators(g, &w);
         write_refusals(&g->refusals, &w);
         metrics_invariants(&w);
         confine_metrics(&w);

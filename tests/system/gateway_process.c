@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char paths[8][512];
+static char paths[12][512];
 
 static const char *in(const char *dir, const char *name)
 {
@@ -60,6 +60,8 @@ int main(int argc, char **argv)
     }
     const char *dir = argv[1];
     const char *listen[] = {argv[2]};
+    char admin[600];
+    (void)snprintf(admin, sizeof admin, "unix:%s/gateway.sock", dir);
     struct gateway_config config = {
         .name = "gw-test",
         .domain = "holdfast.local",
@@ -72,6 +74,9 @@ int main(int argc, char **argv)
         .metrics_path = in(dir, "gateway.metrics"),
         .refusals_path = in(dir, "gateway.refusals"),
         .traces_dir = in(dir, "traces"),
+        .grants_path = in(dir, "grants/applications.toml"),
+        .state_dir = in(dir, "state"),
+        .admin_address = admin,
         .allow_3_1_1 = true,
     };
     for (int i = 3; i + 1 < argc; i += 2) {
