@@ -99,18 +99,26 @@ class Device:
         return said
 
 
-def held_certificates(world, devices):
-    """What each device has stored, as the answer that it was given: the registry has to hold it, and no other for that device."""
+def answers_held(world, devices):
+    """What each device has stored, as the answer that it was given."""
     ops = []
     for device in devices:
         pem = (world.platform.dir / device.name / "identity.pem").read_text()
         certificate = pem[pem.index("-----BEGIN CERTIFICATE"):pem.index("-----END CERTIFICATE-----") + 25]
-        public = subprocess.run(["openssl", "x509", "-pubkey", "-noout"], input=certificate, text=True, capture_output=True, check=True).stdout
+        shown = subprocess.run(["openssl", "x509", "-pubkey", "-serial", "-ext", "subjectAltName", "-noout"], input=certificate, text=True,
+                               capture_output=True, check=True).stdout
+        public = shown[shown.index("-----BEGIN"):shown.index("-----END PUBLIC KEY-----") + 24]
         key = hashlib.sha256(ssl.PEM_cert_to_DER_cert(public.replace("PUBLIC KEY", "CERTIFICATE"))).hexdigest().upper()
-        op = registry.Op(device.name, "enrol", 0.0, world.log.now(), key)
+        op = registry.Op(device.name, "enrol", 0.0, world.log.now(), key, shown.partition("serial=")[2].split()[0])
         op.raw = ssl.PEM_cert_to_DER_cert(certificate)
+        op.identity = shown.partition("/device/")[2].split()[0].rstrip(",").rpartition(":")[2]
         ops.append(op)
-    return scene_identity.judge_registry(world, ops)
+    return ops
+
+
+def held_certificates(world, devices):
+    """The registry has to hold what they hold, and no other for such a device."""
+    return scene_identity.judge_registry(world, answers_held(world, devices))
 
 
 def serves(stock, count):

@@ -99,7 +99,7 @@ class Agent:
         self.starts += 1
         once = () if self.source.startswith("host") else ("--once",)
         self.process = self.world.platform.agent(self.name, self.source, self.gateways, "--stream", "rig", *once, *self.options,
-                                                 env=self.env, devices_url=self.devices_url)
+                                                 env=self.env, devices_url=self.devices_url, prefix=self.world.far)
         self.world.log.note(self.name, "start", pid=self.process.pid)
         return self
 
@@ -160,6 +160,8 @@ class World:
         self.machine = Faults(self.folder) if faults else None
         self.platform = Platform(devices=devices, name=f"history-{name}", env=self.machine.env() if faults else None)
         self.wants_relays = relays
+        self.wire = None
+        self.far = ()  # what the command of a device begins with
         self.site = begins(self) if begins else None  # what must be there before the platform is
         self.relays, self.agents, self.stocks = {}, [], []
         self.samples, self.memory, self.drains, self.outages = [], [], [], []
@@ -186,6 +188,8 @@ class World:
             stock.sender.stopped = True
         for relay in self.relays.values():
             relay.close()
+        if self.wire:
+            self.wire.close()
         self.log.note("history", "end", trouble=None if kind is None else str(error))
         self.platform.__exit__(kind, error, trace)
         self.log.close()

@@ -299,13 +299,13 @@ class Platform:
         text = self.cli("device", "bundle", name, "--for", "mosquitto", "--out", str(out), "--gateway", gateway, "--json").stdout
         return json.loads(text)["id"], out
 
-    def agent(self, name, source, gateways, *more, env=None, devices_url=None, state=None, **how):
+    def agent(self, name, source, gateways, *more, env=None, devices_url=None, state=None, prefix=(), **how):
         """A holdfast-agent with an IDevID of the demo's factory, in a folder of its own."""
         state = state or self.dir / name
         if not (state / "idevid.pem").exists():
             self.cli("factory", "idevid", name, "--dir", str(self.data / "factory"), "--out", str(state))
         up = self.up()
-        command = [self.program("holdfast-agent"), "--state", str(state), "--idevid", str(state / "idevid.pem"),
+        command = [*prefix, self.program("holdfast-agent"), "--state", str(state), "--idevid", str(state / "idevid.pem"),
                    "--idevid-key", str(state / "idevid.key"), "--root", up["root"], "--devices-url", devices_url or up["devices_url"],
                    "--gateway", gateways, "--source", source, "--outbox", "journal", *more]
         log = open(self.dir / f"{name}.log", "ab")
@@ -414,11 +414,12 @@ class Sender(threading.Thread):
     `acked` holds the keys whose PUBACK came, in the order in which it came; `ports` are taken in turn, `tell` hears of
     each attempt and acknowledgement; a link that gives no answer for `patience_s` is given up."""
 
-    def __init__(self, port, folder, name, messages, pace_s=0.0, ports=(), tell=None, keep_alive=60, patience_s=20):
+    def __init__(self, port, folder, name, messages, pace_s=0.0, ports=(), tell=None, keep_alive=60, patience_s=20,
+                 begin=None):
         super().__init__(daemon=True)
         self.ports, self.folder, self.client = list(ports) or [port], folder, name
         self.tell = tell or (lambda what, key: None)
-        self.keep_alive, self.patience_s = keep_alive, patience_s
+        self.keep_alive, self.patience_s, self.begin = keep_alive, patience_s, begin
         self.messages = messages
         self.pace_s = pace_s
         self.attempted = 0
@@ -430,6 +431,8 @@ class Sender(threading.Thread):
         self.trouble = None
 
     def run(self):
+        if self.begin:
+            self.begin()  # in the sender's own thread
         waiting = list(range(len(self.messages)))
         tries = 0
         while waiting and not self.stopped:
