@@ -35,6 +35,11 @@ void gw_refusals_add(struct gw_refusals *r,
     }
 }
 
+void gw_refusals_count(struct gw_refusals *r, enum gw_gate gate)
+{
+    r->by_gate[gate]++;
+}
+
 const struct gw_refusal *gw_refusals_newest(const struct gw_refusals *r, uint32_t i)
 {
     uint64_t kept = r->total < GW_REFUSALS_KEPT ? r->total : GW_REFUSALS_KEPT;
@@ -44,10 +49,13 @@ const struct gw_refusal *gw_refusals_newest(const struct gw_refusals *r, uint32_
 void gw_refusal_write_name(struct writer *w, enum gw_gate gate, enum mqtt_reason reason)
 {
     static const char *const gates[GW_GATE_COUNT] = {
+        [GW_GATE_RATE] = "address-rate",
+        [GW_GATE_SHARE] = "address-handshakes",
         [GW_GATE_TLS] = "tls",
         [GW_GATE_TIMEOUT] = "handshake-timeout",
         [GW_GATE_IDENTITY] = "identity",
         [GW_GATE_CONNECTIONS] = "connections",
+        [GW_GATE_DEVICE] = "device-connections",
     };
     if (gate != GW_GATE_MQTT) {
         write_text(w, gates[gate]);
