@@ -122,7 +122,7 @@ void port_wake_free(struct port_wake *wake);
 
 /* ---- connections ---- */
 
-enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32 };
+enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32, PORT_SOURCE_LEN = 16 };
 
 /*
  * TLS 1.3, no early data, no tickets, X25519 first. Each anchor set is a store of its own; a
@@ -159,7 +159,20 @@ struct port_peer {
     bool has_tls;
     char address[64];   /* for people: "127.0.0.1:51234" or "local" */
     uint32_t local_uid; /* of the process behind a local socket; UINT32_MAX otherwise */
+    uint64_t since_ms;  /* when it was accepted or called, by port_now_ms */
+    /* What one subscriber of a network cannot choose, of an accepted connection: its IPv4 address
+     * as
+     * ::ffff:a.b.c.d, the first 64 bits of its IPv6 address, or zeros where it is local. */
+    uint8_t source[PORT_SOURCE_LEN];
 };
+
+/*
+ * Asked for each connection that a listener has accepted, before anything is spent on it: may it
+ * go on? False: it is reset at once and nothing more is heard of it. Each that may go on ends in
+ * exactly one PORT_ACCEPTED or PORT_REFUSED, unless the port is closed before. `role` is the
+ * port's, `user` the listener's. Must not call the port but for its clocks.
+ */
+typedef bool port_admit(void *role, void *user, const struct port_peer *peer);
 
 /*
  * `address`: "127.0.0.1:8883", "[::1]:8883", "localhost:8883", or "unix:PATH" (made with mode
@@ -169,10 +182,14 @@ struct port_peer {
 struct port_listen_options {
     size_t receive_cap; /* bytes of unconsumed input per connection; a full buffer stops reading */
     size_t send_cap;    /* bytes of unsent output per connection */
-    uint32_t handshakes_max; /* in flight; further ones wait in the backlog */
+    /* In flight; further ones wait in the backlog. The oldest gives way to them once it has had
+     * PORT_HANDSHAKE_GRACE_MS, so that silent peers cannot keep all others out. */
+    uint32_t handshakes_max;
     uint32_t connections_max;
     uint32_t handshake_ms; /* limit for the handshake */
+    port_admit *admit;     /* NULL: everybody may */
 };
+enum { PORT_HANDSHAKE_GRACE_MS = 1000 };
 enum port_result port_listen(struct port *port,
                              const char *address,
                              struct port_tls *tls,

@@ -94,3 +94,16 @@ void address_describe(const union socket_address *at, char *text, size_t cap)
     default: (void)snprintf(text, cap, "local"); break;
     }
 }
+
+void address_source(const union socket_address *at, uint8_t source[PORT_SOURCE_LEN])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 2.5.5.2 */
+    memset(source, 0, PORT_SOURCE_LEN);
+    if (at->any.sa_family == AF_INET) {
+        memcpy(source, mapped, sizeof mapped);
+        memcpy(source + sizeof mapped, &at->v4.sin_addr, 4);
+    } else if (at->any.sa_family == AF_INET6) {
+        bool is_mapped = memcmp(&at->v6.sin6_addr, mapped, sizeof mapped) == 0;
+        memcpy(source, &at->v6.sin6_addr, is_mapped ? PORT_SOURCE_LEN : PORT_SOURCE_LEN / 2);
+    }
+}

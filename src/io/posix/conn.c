@@ -39,6 +39,7 @@ struct port_conn *conn_new(struct port *port, const struct port_listen_options *
     conn->receive_cap = options->receive_cap;
     conn->send_cap = options->send_cap;
     conn->local_uid = UINT32_MAX;
+    conn->since_ms = port_now_ms(port);
     INVARIANT(uv_timer_init(&port->loop, &conn->timer) == 0);
     conn->timer.data = conn;
     LIST_ADD(port->conns, conn);
@@ -90,8 +91,25 @@ static void on_timer_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
+/* Out of the line of those whose handshake can go on. */
+static void leave_line(struct port_conn *conn)
+{
+    if (conn->shake_link == NULL) {
+        return;
+    }
+    *conn->shake_link = conn->shake_next;
+    if (conn->shake_next != NULL) {
+        conn->shake_next->shake_link = conn->shake_link;
+    } else {
+        conn->port->shaking_end = conn->shake_link;
+    }
+    conn->shake_next = NULL;
+    conn->shake_link = NULL;
+}
+
 void conn_destroy(struct port_conn *conn)
 {
+    leave_line(conn);
     listener_handshake_done(conn);
     listener_conn_gone(conn);
     dial_drop(conn);
@@ -110,6 +128,7 @@ void conn_end(struct port_conn *conn, enum port_close_reason reason, const char 
     if (conn->stage >= CONN_ENDED) {
         return;
     }
+    leave_line(conn);
     listener_handshake_done(conn);
     dial_drop(conn);
     conn->stage = CONN_ENDED;
@@ -176,7 +195,8 @@ static int interest(const struct port_conn *conn)
     int events = 0;
     switch (conn->stage) {
     case CONN_CONNECTING: return UV_WRITABLE;
-    case CONN_HANDSHAKING: return conn->blocked ? UV_WRITABLE : UV_READABLE;
+    case CONN_HANDSHAKING:
+        return conn->shake_link != NULL ? 0 : conn->blocked ? UV_WRITABLE : UV_READABLE;
     case CONN_UP:
         events |= conn_may_read(conn) ? UV_READABLE : 0;
         events |= conn->blocked || conn->read_wants_write ? UV_WRITABLE : 0;
@@ -286,6 +306,9 @@ static void come_up(struct port_conn *conn)
 
 static void go_on_handshake(struct port_conn *conn)
 {
+    if (conn->ssl == NULL) {
+        INVARIANT(tls_attach(conn, NULL)); /* a peer that says nothing has cost no more than this */
+    }
     switch (tls_handshake(conn)) {
     case IO_DONE: come_up(conn); return;
     case IO_WAIT_READ: conn->blocked = false; break;
@@ -303,11 +326,47 @@ static void go_on_handshake(struct port_conn *conn)
 void conn_begin_handshake(struct port_conn *conn)
 {
     conn->stage = CONN_HANDSHAKING;
-    if (conn->ssl == NULL) {
+    if (conn->tls == NULL) {
         come_up(conn);
+    } else if (conn->accepted) {
+        conn_interest(conn); /* the peer speaks first */
     } else {
         go_on_handshake(conn);
     }
+}
+
+/* The handshakes of others wait in line; our own are few, and somebody waits for them. */
+static void shake(struct port_conn *conn)
+{
+    struct port *port = conn->port;
+    if (!conn->accepted) {
+        go_on_handshake(conn);
+    } else if (conn->shake_link == NULL) {
+        conn->shake_link = port->shaking_end;
+        *port->shaking_end = conn;
+        port->shaking_end = &conn->shake_next;
+        conn_interest(conn);
+    }
+}
+
+/*
+ * A handshake costs as much as hundreds of messages. So that a storm of them does not make those
+ * wait who are connected, each turn of the loop serves them first and then gives handshakes a
+ * bounded time; what is left over waits for the next turn, which comes at once.
+ */
+void conn_run_shaking(struct port *port)
+{
+    if (port->shaking == NULL) {
+        return;
+    }
+    uint64_t until_us = port_now_us(port) + PORT_SHAKE_TURN_US;
+    do {
+        struct port_conn *conn = port->shaking;
+        leave_line(conn);
+        if (conn->stage == CONN_HANDSHAKING) {
+            go_on_handshake(conn);
+        }
+    } while (port->shaking != NULL && port_now_us(port) < until_us);
 }
 
 /* Reads what a lingering peer still sends, to be rid of it. */
@@ -329,7 +388,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     switch (conn->stage) {
     case CONN_CONNECTING: dial_answered(conn); break;
-    case CONN_HANDSHAKING: go_on_handshake(conn); break;
+    case CONN_HANDSHAKING: shake(conn); break;
     case CONN_UP:
         if ((events & UV_READABLE || conn->read_wants_write) && conn_may_read(conn)) {
             conn_read(conn);
@@ -365,7 +424,9 @@ void port_conn_peer(const struct port_conn *conn, struct port_peer *out)
         .certificate_der = slice_of(conn->certificate_der, conn->certificate_len),
         .has_tls = conn->tls != NULL,
         .local_uid = conn->local_uid,
+        .since_ms = conn->since_ms,
     };
+    memcpy(out->source, conn->source, sizeof out->source);
     memcpy(out->exporter, conn->exporter, sizeof out->exporter);
     memcpy(out->address, conn->address, sizeof out->address);
 }

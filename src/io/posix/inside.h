@@ -18,7 +18,8 @@
 
 enum {
     PORT_READ_TURN = 64 * 1024, /* most bytes read from one connection in one turn: fairness */
-    PORT_ACCEPT_TURN = 64,      /* most connections taken from one listener in one turn */
+    PORT_ACCEPT_TURN = 32,      /* most connections taken from one listener in one turn */
+    PORT_SHAKE_TURN_US = 500, /* processor time for handshakes in one turn: who is up goes first */
     PORT_BACKLOG = 4096,
     PORT_ACCEPT_PAUSE_MS = 100, /* after accept found no descriptor or memory */
     PORT_FLUSH_MS = 5000,       /* limit for sending what is left after port_close */
@@ -77,6 +78,9 @@ struct port_conn {
     struct port_listener *listener; /* that accepted it and is still open; NULL otherwise */
     struct port_conn *prev, *next;  /* all of the port */
     struct port_conn *ready_next, *dirty_next;
+    struct port_conn *shake_next, **shake_link; /* its handshake can go on and waits for its turn */
+    struct port_conn *older, *newer; /* of the listener's handshakes, by when they began */
+    uint64_t since_ms;
     void *user;
     uv_poll_t *poll; /* of `fd`; its own memory, for a dialling connection goes through several */
     uv_timer_t timer;
@@ -118,6 +122,7 @@ struct port_conn {
     size_t certificate_len;
     uint8_t exporter[PORT_EXPORTER_LEN];
     uint32_t local_uid;
+    uint8_t source[PORT_SOURCE_LEN];
     char address[64];
 };
 
@@ -131,8 +136,11 @@ struct port_listener {
     uv_timer_t timer;
     unsigned handles;
     int fd;
-    bool polling, pausing, closed;
+    bool polling, closed;
+    bool pausing; /* accept found no descriptor or no memory */
+    bool crowded; /* somebody waits, and the oldest handshake is too young to give way */
     uint32_t connections, handshakes;
+    struct port_conn *oldest, *newest; /* of those whose handshake is in flight */
     uint16_t tcp_port;
     char *unlink_path;
 };
@@ -198,6 +206,8 @@ struct port {
     struct port_conn *conns;
     struct port_conn *ready, **ready_end;
     struct port_conn *dirty;
+    struct port_conn *shaking,
+        **shaking_end; /* whose handshake can go on, first come first served */
     struct port_listener *listeners;
     struct port_wake *wakes;
     struct port_file *files;
@@ -245,6 +255,7 @@ bool address_split(const char *address, char *host, size_t host_cap, char *servi
 bool address_numeric(const char *host, const char *service, struct endpoint *out);
 bool address_of_path(const char *path, struct endpoint *out);
 void address_describe(const union socket_address *at, char *text, size_t cap);
+void address_source(const union socket_address *at, uint8_t source[PORT_SOURCE_LEN]);
 
 /* conn.c */
 struct port_conn *conn_new(struct port *port, const struct port_listen_options *options);
@@ -253,7 +264,8 @@ void conn_begin_handshake(struct port_conn *conn);
 void conn_end(struct port_conn *conn, enum port_close_reason reason, const char *detail);
 void conn_interest(struct port_conn *conn);
 void conn_deadline(struct port_conn *conn, uint64_t ms);
-void conn_run_ready(struct port *port); /* tells what is due */
+void conn_run_ready(struct port *port);   /* tells what is due */
+void conn_run_shaking(struct port *port); /* handshakes, for no longer than their share of a turn */
 void conn_make_ready(struct port_conn *conn);
 void conn_destroy(struct port_conn *conn);
 

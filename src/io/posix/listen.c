@@ -18,9 +18,8 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 static void update(struct port_listener *listener)
 {
     const struct port_listen_options *limits = &listener->options;
-    bool wants = !listener->closed && !listener->pausing
-                 && listener->connections < limits->connections_max
-                 && listener->handshakes < limits->handshakes_max;
+    bool wants = !listener->closed && !listener->pausing && !listener->crowded
+                 && listener->connections < limits->connections_max;
     if (wants != listener->polling) {
         listener->polling = wants;
         int failed = wants ? uv_poll_start(&listener->poll, UV_READABLE, on_readable)
@@ -29,15 +28,45 @@ static void update(struct port_listener *listener)
     }
 }
 
+static void handshake_begins(struct port_conn *conn)
+{
+    struct port_listener *listener = conn->listener;
+    conn->counted = true;
+    conn->older = listener->newest;
+    if (listener->newest != NULL) {
+        listener->newest->newer = conn;
+    } else {
+        listener->oldest = conn;
+    }
+    listener->newest = conn;
+    listener->handshakes++;
+}
+
+static void leave_handshakes(struct port_listener *listener, struct port_conn *conn)
+{
+    if (conn->older != NULL) {
+        conn->older->newer = conn->newer;
+    } else {
+        listener->oldest = conn->newer;
+    }
+    if (conn->newer != NULL) {
+        conn->newer->older = conn->older;
+    } else {
+        listener->newest = conn->older;
+    }
+    conn->older = conn->newer = NULL;
+}
+
 void listener_handshake_done(struct port_conn *conn)
 {
-    if (conn->counted) {
-        conn->counted = false;
-        if (conn->listener != NULL) {
-            conn->listener->handshakes--;
-            update(conn->listener);
-        }
+    struct port_listener *listener = conn->listener;
+    if (conn->counted && listener != NULL) {
+        leave_handshakes(listener, conn);
+        listener->handshakes--;
+        listener->crowded = false;
+        update(listener);
     }
+    conn->counted = false;
 }
 
 void listener_conn_gone(struct port_conn *conn)
@@ -53,7 +82,30 @@ static void on_pause_over(uv_timer_t *timer)
 {
     struct port_listener *listener = timer->data;
     listener->pausing = false;
+    listener->crowded = false;
     update(listener);
+}
+
+/*
+ * Somebody waits in the backlog. False: all handshakes are in flight and none has been there for
+ * long. Whoever says nothing, or stops halfway, holds its place for the grace and no longer when
+ * others want it.
+ */
+static bool has_place(struct port_listener *listener)
+{
+    if (listener->oldest == NULL) {
+        return true; /* no handshakes here: a plain listener */
+    }
+    uint64_t age_ms = port_now_ms(listener->port) - listener->oldest->since_ms;
+    if (age_ms >= PORT_HANDSHAKE_GRACE_MS) {
+        conn_end(listener->oldest, PORT_CLOSE_TIMEOUT, "gave way: too many handshakes in flight");
+        return true;
+    }
+    listener->crowded = true;
+    uv_update_time(&listener->port->loop);
+    (void)uv_timer_start(&listener->timer, on_pause_over, PORT_HANDSHAKE_GRACE_MS - age_ms, 0);
+    update(listener);
+    return false;
 }
 
 /* No descriptor or no memory: polling on would spin, since the connection stays in the backlog. */
@@ -67,19 +119,38 @@ static void pause_accepting(struct port_listener *listener, int error)
                                                                .detail = strerror(error)}});
 }
 
-static void describe_peer(struct port_conn *conn, const union socket_address *from)
+static void describe_peer(struct port_conn *conn, int fd, const union socket_address *from)
 {
     address_describe(from, conn->address, sizeof conn->address);
+    address_source(from, conn->source);
     if (from->any.sa_family == AF_UNIX) {
         struct ucred who;
         socklen_t len = sizeof who;
-        if (getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0) {
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0) {
             conn->local_uid = who.uid;
         }
     } else {
         int on = 1;
-        (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
+}
+
+/* Asks the role; one it turns away is reset, which costs the least and leaves nothing behind. */
+static bool is_admitted(struct port_listener *listener, int fd, const union socket_address *from)
+{
+    if (listener->options.admit == NULL) {
+        return true;
+    }
+    struct port_peer peer = {.local_uid = UINT32_MAX, .since_ms = port_now_ms(listener->port)};
+    address_describe(from, peer.address, sizeof peer.address);
+    address_source(from, peer.source);
+    if (listener->options.admit(listener->port->role, listener->user, &peer)) {
+        return true;
+    }
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    (void)close(fd);
+    return false;
 }
 
 static void welcome(struct port_listener *listener, int fd, const union socket_address *from)
@@ -89,18 +160,21 @@ static void welcome(struct port_listener *listener, int fd, const union socket_a
     conn->accepted = true;
     conn->listener = listener;
     listener->connections++;
+    describe_peer(conn, fd, from);
     if (!conn_attach(conn, fd)) {
         (void)close(fd);
+        port_tell(listener->port,
+                  &(struct port_event){.kind = PORT_REFUSED,
+                                       .user = listener->user,
+                                       .conn = conn,
+                                       .refused = {PORT_CLOSE_UNREACHABLE, "cannot be watched"}});
         conn_destroy(conn);
         return;
     }
-    describe_peer(conn, from);
     if (listener->tls != NULL) {
         tls_hold(listener->tls);
         conn->tls = listener->tls;
-        INVARIANT(tls_attach(conn, NULL));
-        conn->counted = true;
-        listener->handshakes++;
+        handshake_begins(conn);
         conn_deadline(conn, listener->options.handshake_ms);
     }
     conn_begin_handshake(conn);
@@ -112,11 +186,17 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)events;
     struct port_listener *listener = poll->data;
     for (unsigned i = 0; i < PORT_ACCEPT_TURN && listener->polling; i++) {
+        bool is_full = listener->handshakes >= listener->options.handshakes_max;
+        if (is_full && (i > 0 || !has_place(listener))) {
+            break; /* beyond the first nobody knows whether anybody waits: the next turn says so */
+        }
         union socket_address from = {0};
         socklen_t len = sizeof from;
         int fd = accept4(listener->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            welcome(listener, fd, &from);
+            if (is_admitted(listener, fd, &from)) {
+                welcome(listener, fd, &from);
+            }
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(listener, errno);
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPERM) {

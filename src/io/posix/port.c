@@ -126,6 +126,7 @@ struct port *port_open(port_handler *handler, void *role)
     port->handler = handler;
     port->role = role;
     port->ready_end = &port->ready;
+    port->shaking_end = &port->shaking;
     port->inotify = -1;
     if (uv_loop_init(&port->loop) != 0) {
         free(port);
@@ -143,9 +144,10 @@ void port_run(struct port *port)
         true; /* what a role did before its first turn ends in a turn too: do not wait */
     while (!port->stopping) {
         port->turn++;
-        bool waits = port->ready == NULL && !is_first;
+        bool waits = port->ready == NULL && port->shaking == NULL && !is_first;
         conn_run_ready(port);
         (void)uv_run(&port->loop, waits ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+        conn_run_shaking(port);
         port_tell(port, &(struct port_event){.kind = PORT_TURN_ENDED});
         conn_flush_dirty(port);
         is_first = false;

@@ -1,7 +1,6 @@
 /* TLS on connections, with keys and certificates made by the openssl command line, and refusals by
  * alert. */
-#include "io/posix/pair.h"
-#include "io/read_all.h"
+#include "io/posix/tls_pair.h"
 #include "test/test.h"
 
 #include <stdio.h>
@@ -9,140 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/*
- * root: a CA for servers.  devices: an issuing CA under root, the anchor of devices.  maker:
- * another root. Leaves: server (localhost, 127.0.0.1), device (by devices), ancient (by maker, over
- * since 2011), alien (by maker).
- */
-static const char make_certificates[] =
-    "set -e; cd '%s'; WANT=%s; test ! -e ancient.pem || exit 0; {\n"
-    "key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }\n"
-    "root() { key $1; openssl req -x509 -new -key $1.key -subj /CN=$1 -days 30 -out $1.pem"
-    " -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign; }\n"
-    "signed() { key $1; printf '%%b' \"$3\" >$1.ext; openssl req -new -key $1.key -subj /CN=$1 |"
-    " openssl x509 -req -CA $2.pem -CAkey $2.key -CAcreateserial -extfile $1.ext $4 -out $1.pem; "
-    "}\n"
-    "root root; root maker\n"
-    "signed devices root 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign' "
-    "'-days 30'\n"
-    "signed server root 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nextendedKeyUsage=serverAuth' "
-    "'-days 30'\n"
-    "signed device devices 'extendedKeyUsage=clientAuth' '-days 30'\n"
-    "signed alien maker 'extendedKeyUsage=clientAuth' '-days 30'\n"
-    "case $WANT in vendor|edwards)\n"
-    "  key() { openssl genpkey -algorithm $KIND -out $1.key; }\n"
-    "  KIND=ED25519; test $WANT = edwards || KIND='RSA -pkeyopt rsa_keygen_bits:2048'\n"
-    "  signed $WANT maker 'extendedKeyUsage=clientAuth' '-days 30'\n"
-    "esac\n"
-    "openssl ecparam -name prime256v1 -genkey -noout -out ancient.key\n"
-    "printf extendedKeyUsage=clientAuth >ancient.ext\n"
-    "openssl req -new -key ancient.key -subj /CN=ancient -out ancient.csr\n"
-    "touch index.txt; echo 01 >serial\n"
-    "printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index.txt\\nserial=serial\\nnew_certs_dir=.\\n"
-    "default_md=sha256\\npolicy=p\\n[p]\\ncommonName=supplied\\n' >ca.cnf\n"
-    "openssl ca -batch -config ca.cnf -cert maker.pem -keyfile maker.key -extfile ancient.ext "
-    "-notext"
-    " -startdate 20100101000000Z -enddate 20110101000000Z -in ancient.csr -out ancient.pem\n"
-    "} >made.log 2>&1";
-
-struct text {
-    uint8_t bytes[8192];
-    size_t len;
-};
-
-static struct slice pem(struct pair *p, struct text *to, const char *name)
-{
-    char path[300];
-    (void)snprintf(path, sizeof path, "%s/%s", test_scratch_dir(), name);
-    if (port_file_read_all(p->port, path, to->bytes, sizeof to->bytes, &to->len) != PORT_OK) {
-        test_failed(__FILE__, __LINE__, "cannot read %s", path);
-        to->len = 0;
-    }
-    return slice_of(to->bytes, to->len);
-}
-
-/* What a test may change before the two sides are made. NULL names: none. */
-struct setup {
-    const char *server_leaf, *client_leaf;
-    const char *server_anchors[2]; /* those of clients */
-    bool no_time[2];
-    const char *client_anchors;
-    const char *server_alpn, *client_alpn;
-    bool optional_peer;
-    int64_t time_floor_ms;
-    const char *server_name;
-};
-
-static const struct setup usual = {.server_leaf = "server",
-                                   .client_leaf = "device",
-                                   .server_anchors = {"maker.pem", "devices.pem"},
-                                   .client_anchors = "root.pem",
-                                   .server_name = "localhost"};
-
-static void read_own(struct pair *p,
-                     struct port_tls_config *config,
-                     const char *leaf,
-                     struct text own[2])
-{
-    char name[64];
-    if (leaf != NULL) {
-        (void)snprintf(name, sizeof name, "%s.pem", leaf);
-        config->certificate_pem = pem(p, &own[0], name);
-        (void)snprintf(name, sizeof name, "%s.key", leaf);
-        config->key_pem = pem(p, &own[1], name);
-    }
-}
-
-static enum port_result make_server(struct pair *p, const struct setup *s)
-{
-    static struct text own[2];
-    static struct text anchors[2];
-    struct port_tls_config config = {.is_server = true,
-                                     .require_peer = !s->optional_peer,
-                                     .alpn = s->server_alpn,
-                                     .time_floor_ms = s->time_floor_ms};
-    read_own(p, &config, s->server_leaf, own);
-    for (size_t i = 0; i < 2 && s->server_anchors[i] != NULL; i++) {
-        config.anchors[i].pem = pem(p, &anchors[i], s->server_anchors[i]);
-        config.anchors[i].no_time = s->no_time[i];
-        config.anchors_count++;
-    }
-    return port_tls_make(p->port, &config, &p->server_tls, &p->why);
-}
-
-static enum port_result make_client(struct pair *p, const struct setup *s)
-{
-    static struct text own[2];
-    static struct text anchors;
-    struct port_tls_config config = {.alpn = s->client_alpn};
-    read_own(p, &config, s->client_leaf, own);
-    if (s->client_anchors != NULL) {
-        config.anchors[0].pem = pem(p, &anchors, s->client_anchors);
-        config.anchors_count = 1;
-    }
-    p->server_name = s->server_name;
-    return port_tls_make(p->port, &config, &p->client_tls, &p->why);
-}
-
-static bool prepare(struct pair *p, const struct setup *s)
-{
-    char command[sizeof make_certificates + 300];
-    pair_open(p);
-    (void)snprintf(command, sizeof command, make_certificates, test_scratch_dir(),
-                   s->client_leaf != NULL ? s->client_leaf : "none");
-    if (system(command) != 0) {
-        test_failed(__FILE__, __LINE__, "certificates cannot be made: %s/made.log",
-                    test_scratch_dir());
-        return false;
-    }
-    if (make_server(p, s) != PORT_OK || make_client(p, s) != PORT_OK
-        || pair_listen(p, "127.0.0.1:0") != PORT_OK) {
-        test_failed(__FILE__, __LINE__, "%s", p->why.text);
-        return false;
-    }
-    return true;
-}
 
 static void echo(struct pair *p, const struct port_event *ev)
 {
@@ -180,7 +45,7 @@ static bool got_half_a_mebi(struct pair *p)
 TEST("TLS carries bytes both ways, tells who the peer is, and both ends have the same exporter")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     p.act = echo;
     REQUIRE(pair_connect(&p) == PORT_OK);
     REQUIRE(pair_until(&p, both_up));
@@ -223,7 +88,7 @@ static bool client_got_five(struct pair *p)
 TEST("bytes that come along with the end of the handshake are told")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     p.act = speak_first;
     REQUIRE(pair_connect(&p) == PORT_OK);
     CHECK(pair_until(&p, client_got_five));
@@ -233,7 +98,7 @@ TEST("bytes that come along with the end of the handshake are told")
 struct refusal {
     const char *what;
     const char *detail; /* part of what the server says; NULL: the client refuses */
-    struct setup setup;
+    struct tls_setup setup;
 };
 
 static const struct refusal refusals[] = {
@@ -287,7 +152,7 @@ TEST("whoever must be refused in the handshake is refused, and nobody is told of
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
         const struct refusal *row = &refusals[i];
         struct pair p;
-        REQUIRE(prepare(&p, &row->setup));
+        REQUIRE(tls_pair_prepare(&p, &row->setup));
         REQUIRE(pair_connect(&p) == PORT_OK);
         bool ended = pair_until(&p, refused_and_closed);
         bool told = row->detail == NULL || strstr(p.refused_detail, row->detail) != NULL;
@@ -300,10 +165,10 @@ TEST("whoever must be refused in the handshake is refused, and nobody is told of
     }
 }
 
-static void check_accepted(const struct setup *setup, size_t anchors)
+static void check_accepted(const struct tls_setup *setup, size_t anchors)
 {
     struct pair p;
-    REQUIRE(prepare(&p, setup));
+    REQUIRE(tls_pair_prepare(&p, setup));
     REQUIRE(pair_connect(&p) == PORT_OK);
     CHECK(pair_until(&p, both_up));
     struct port_peer peer = {0};
@@ -317,7 +182,7 @@ static void check_accepted(const struct setup *setup, size_t anchors)
 
 TEST("an anchor set without time accepts a certificate that is over, and the next set is not asked")
 {
-    struct setup setup = usual;
+    struct tls_setup setup = tls_usual;
     setup.client_leaf = "ancient";
     setup.no_time[0] = true;
     check_accepted(&setup, 0);
@@ -325,21 +190,21 @@ TEST("an anchor set without time accepts a certificate that is over, and the nex
 
 TEST("a certificate with an RSA key is understood, as vendors make them")
 {
-    struct setup setup = usual;
+    struct tls_setup setup = tls_usual;
     setup.client_leaf = "vendor";
     check_accepted(&setup, 0);
 }
 
 TEST("a certificate with an Ed25519 key is understood")
 {
-    struct setup setup = usual;
+    struct tls_setup setup = tls_usual;
     setup.client_leaf = "edwards";
     check_accepted(&setup, 0);
 }
 
 TEST("a client without a certificate is let in where none is required")
 {
-    struct setup setup = usual;
+    struct tls_setup setup = tls_usual;
     setup.client_leaf = NULL;
     setup.optional_peer = true;
     check_accepted(&setup, 0);
@@ -348,7 +213,7 @@ TEST("a client without a certificate is let in where none is required")
 TEST("an expected protocol is demanded only of those who offer any; an address can be the server's "
      "name")
 {
-    struct setup setup = usual;
+    struct tls_setup setup = tls_usual;
     setup.server_alpn = "mqtt";
     check_accepted(&setup, 1);
     setup.client_alpn = "mqtt";
@@ -380,15 +245,15 @@ static bool run_client(struct pair *p, const char *arguments, bool (*until)(stru
 
 static bool output_has(struct pair *p, const char *text)
 {
-    static struct text out;
-    struct slice all = pem(p, &out, "out");
+    static struct tls_text out;
+    struct slice all = tls_pair_file(p, &out, "out");
     return memmem(all.at, all.len, text, strlen(text)) != NULL;
 }
 
 TEST("a TLS 1.2 hello gets alert 70, protocol_version")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     CHECK(run_client(&p, "-tls1_2", refused));
     CHECK(p.refused_reason == PORT_CLOSE_TLS);
     CHECK(output_has(&p, "SSL alert number 70"));
@@ -398,7 +263,7 @@ TEST("a TLS 1.2 hello gets alert 70, protocol_version")
 TEST("a foreign client gets TLS 1.3 by X25519, no ticket, and our server's chain verifies")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     CHECK(run_client(&p, "-verify_return_error", pair_accepted));
     CHECK(output_has(&p, "New, TLSv1.3"));
     CHECK(output_has(&p, "Server Temp Key: X25519"));
@@ -410,7 +275,7 @@ TEST("a foreign client gets TLS 1.3 by X25519, no ticket, and our server's chain
 TEST("a handshake that does not go on is refused when its time is over, and the next one is taken")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     port_listener_close(p.listener);
     p.options.handshakes_max = 1;
     p.options.handshake_ms = 400; /* of the next one, too: enough for it on a busy machine */
@@ -429,7 +294,7 @@ TEST("a handshake that does not go on is refused when its time is over, and the 
 TEST("our own handshake has a limit, too")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     int deaf = socket(AF_INET, SOCK_STREAM, 0);
     REQUIRE(deaf >= 0 && listen(deaf, 1) == 0);
     (void)snprintf(p.address, sizeof p.address, "127.0.0.1:%u", pair_port_of(deaf));
@@ -444,7 +309,7 @@ TEST("our own handshake has a limit, too")
 TEST("bytes that are no TLS are refused")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
     int fd = pair_raw_connect(&p);
     REQUIRE(fd >= 0);
     CHECK(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, 0) == 18);
@@ -457,14 +322,14 @@ TEST("bytes that are no TLS are refused")
 TEST("a configuration that would accept anybody, or cannot work, is refused in words")
 {
     struct pair p;
-    REQUIRE(prepare(&p, &usual));
-    static struct text cert;
-    static struct text key;
-    static struct text other;
+    REQUIRE(tls_pair_prepare(&p, &tls_usual));
+    static struct tls_text cert;
+    static struct tls_text key;
+    static struct tls_text other;
     struct port_tls *tls = NULL;
-    struct slice server = pem(&p, &cert, "server.pem");
-    struct slice server_key = pem(&p, &key, "server.key");
-    struct slice device_key = pem(&p, &other, "device.key");
+    struct slice server = tls_pair_file(&p, &cert, "server.pem");
+    struct slice server_key = tls_pair_file(&p, &key, "server.key");
+    struct slice device_key = tls_pair_file(&p, &other, "device.key");
     struct slice broken =
         slice_text("-----BEGIN CERTIFICATE-----\nMAMCAQEwAA==\n-----END CERTIFICATE-----\n");
     const struct port_tls_config rows[] = {

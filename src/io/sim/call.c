@@ -43,6 +43,37 @@ static void describe(struct port_conn *conn)
     }
 }
 
+/* One address for each machine: 10.x.y.z. */
+static void source_of(const struct port_conn *client, uint8_t source[PORT_SOURCE_LEN])
+{
+    uint32_t number = client->port->machine->number;
+    memset(source, 0, PORT_SOURCE_LEN);
+    if (!client->is_local) {
+        const uint8_t end[] = {
+            0xff, 0xff, 10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number};
+        memcpy(source + PORT_SOURCE_LEN - sizeof end, end, sizeof end);
+    }
+}
+
+static bool is_admitted(const struct port_conn *client, const struct port_listener *listener)
+{
+    struct port_peer peer = {.local_uid = UINT32_MAX, .since_ms = port_now_ms(listener->port)};
+    (void)snprintf(peer.address, sizeof peer.address, "%s:%u", client->port->machine->name,
+                   client->port->world->net->next_port);
+    source_of(client, peer.source);
+    return listener->options.admit == NULL
+           || listener->options.admit(listener->port->role, listener->user, &peer);
+}
+
+/* Nobody answers, or somebody who wants nothing of us. */
+static void refuse(struct port_conn *client, const char *detail)
+{
+    client->detail = detail;
+    sim_happen(client->port,
+               net_travel_us(client->port->world, client->there, client->port->machine), SIM_NET,
+               client->id, NET_REFUSED);
+}
+
 static void answer(struct port_conn *client, struct port_listener *listener)
 {
     struct sim_world *world = client->port->world;
@@ -57,6 +88,8 @@ static void answer(struct port_conn *client, struct port_listener *listener)
     server->to_port = world->net->next_port++;
     server->listener_port = listener->tcp_port;
     server->tls = listener->tls;
+    server->peer_facts.since_ms = port_now_ms(listener->port);
+    source_of(client, server->peer_facts.source);
     listener->connections++;
     listener->handshakes++;
     if (listener->tls != NULL) {
@@ -143,13 +176,14 @@ void net_call(struct port_conn *client)
     struct port_listener *listener = find_listener(client);
     if (listener == NULL) {
         if (net_has_processes(client->there)) { /* without power nobody says no */
-            client->detail = "connection refused";
-            sim_happen(client->port, net_travel_us(world, client->there, client->port->machine),
-                       SIM_NET, client->id, NET_REFUSED);
+            refuse(client, "connection refused");
         }
     } else if (listener->connections >= listener->options.connections_max
                || listener->handshakes >= listener->options.handshakes_max) {
         net_wait(listener, client->id);
+    } else if (!is_admitted(client, listener)) {
+        refuse(client, "connection reset by peer");
+        net_has_room(listener);
     } else {
         answer(client, listener);
     }
@@ -205,6 +239,7 @@ enum port_result port_connect(struct port *port,
     }
     struct port_conn *conn = net_conn_new(port, options);
     conn->user = user;
+    conn->peer_facts.since_ms = port_now_ms(port);
     conn->there = there;
     conn->to_port = number;
     conn->is_local = strncmp(address, "unix:", 5) == 0;
