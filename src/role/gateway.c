@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEM_MAX = 65536, PACKET_LIMIT = BUS_RECORD_PAYLOAD_MAX, HANDSHAKE_MS = 10000 };
+enum {
+    PEM_MAX = 65536,
+    PACKET_LIMIT = BUS_RECORD_PAYLOAD_MAX,
+    DEVICE_BYTES_MAX = 64 << 20,
+    RATE_MAX = 1000000
+};
 
 void gateway_fail(struct gateway *g, enum gateway_exit code, const char *what, const char *why)
 {
@@ -29,6 +34,9 @@ static void on_refused(struct gateway *g, const struct port_event *ev)
     if (ev->conn != NULL) {
         port_conn_peer(ev->conn, &peer);
     }
+    if (ev->conn != NULL) {
+        gateway_source_done(g, &peer, false);
+    }
     enum gw_gate gate = ev->refused.reason == PORT_CLOSE_TIMEOUT ? GW_GATE_TIMEOUT : GW_GATE_TLS;
     gw_refusals_add(&g->refusals, g->wall_ms, gate, MQTT_UNSPECIFIED_ERROR, ev->refused.detail,
                     peer.address, NULL);
@@ -46,8 +54,8 @@ static void tick_sessions(struct gateway *g, uint64_t now_ms)
     g->due_ms = UINT64_MAX;
     for (uint32_t i = 0; i < g->limits.connections_max && g->open_count > 0; i++) {
         struct gateway_conn *c = &g->conns[i];
-        if (c->port == NULL || c->is_closing) {
-            continue;
+        if (c->port == NULL || c->is_closing || c->is_throttled) {
+            continue; /* who is not read cannot be blamed for saying nothing */
         }
         if (now_ms >= gw_session_due_ms(&c->session)) {
             gateway_conn_feed(g, c, (struct gw_event){.kind = GW_TICK, .now_ms = now_ms});
@@ -117,6 +125,7 @@ static void go_on_stopping(struct gateway *g)
 
 static void on_turn_ended(struct gateway *g)
 {
+    gateway_quota_turn(g);
     gateway_flush(g);
     if (g->is_stopping && g->exit_code == 0) {
         go_on_stopping(g);
@@ -150,7 +159,7 @@ static void on_event(void *role, const struct port_event *ev)
     case PORT_WOKE:
         if (ev->user == &g->wake) {
             on_tick(g);
-        } /* the flush's wake only ends the turn */
+        } /* the others only end the turn */
         return;
     case PORT_SYNCED: gateway_synced(g, ev->synced.result); return;
     case PORT_TERMINATE: on_terminate(g); return;
@@ -174,7 +183,12 @@ static struct gateway_limits complete(const struct gateway_limits *l)
 {
     return (struct gateway_limits){
         .connections_max = or_default(l->connections_max, 4096),
-        .handshakes_max = or_default(l->handshakes_max, 64),
+        .handshakes_max = or_default(l->handshakes_max, 256),
+        .address_connects = or_default(l->address_connects, 500),
+        .address_burst = or_default(l->address_burst, 4000),
+        .device_connects = or_default(l->device_connects, 5),
+        .device_packets = l->device_packets,
+        .device_bytes = l->device_bytes,
         .per_device_max = or_default(l->per_device_max, 4),
         .packet_max = or_default(l->packet_max, 128 * 1024),
         .inflight_max = or_default(l->inflight_max, 64),
@@ -204,6 +218,13 @@ static int check_limits(const struct gateway *g)
     if (l->inflight_max > GW_INFLIGHT_CAP || l->keep_alive_max_s > UINT16_MAX) {
         return bad_config(g->config, "inflight_max, keep_alive_max", "more than 65,535");
     }
+    if (l->device_bytes > DEVICE_BYTES_MAX) {
+        return bad_config(g->config, "device_bytes", "more than 64 MiB in a second");
+    }
+    if (l->device_packets > RATE_MAX || l->address_connects > RATE_MAX
+        || l->address_burst > RATE_MAX || l->device_connects > RATE_MAX) {
+        return bad_config(g->config, "device_packets, connects", "more than a million");
+    }
     return 0;
 }
 
@@ -232,6 +253,7 @@ static void make_places(struct gateway *g)
         g->conns[i].index = i;
         g->conns[i].next = i + 1 < count ? i + 1 : GATEWAY_NONE;
     }
+    gateway_quota_init(g);
     g->free_head = 0;
     g->refusals_told = UINT64_MAX;
     g->waiting_head = GATEWAY_NONE;
@@ -355,7 +377,8 @@ static int open_listeners(struct gateway *g)
         .send_cap = GATEWAY_OUT_CAP,
         .handshakes_max = g->limits.handshakes_max,
         .connections_max = g->limits.connections_max,
-        .handshake_ms = HANDSHAKE_MS,
+        .handshake_ms = g->limits.connect_ms,
+        .admit = gateway_admits_source,
     };
     for (size_t i = 0; i < g->config->listen_count; i++) {
         const char *address = g->config->listen[i];
@@ -412,6 +435,7 @@ static void close_all(struct gateway *g)
         g->bus = NULL;
     }
     port_close_all(g->port);
+    gateway_quota_free(g);
     free(g->record);
     free(g->slots);
     free(g->pendings);
@@ -434,6 +458,7 @@ int gateway_begin(const struct gateway_config *config, struct gateway **out)
         (void)gateway_announce(g); /* no room: with the first link */
         g->flush_wake = port_wake_new(g->port, &g->flush_wake);
         g->wake = port_wake_new(g->port, &g->wake);
+        g->quota_wake = port_wake_new(g->port, &g->quota_wake);
         port_wake_at(g->wake, port_now_ms(g->port));
         *out = g;
     } else {

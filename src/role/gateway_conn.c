@@ -131,7 +131,12 @@ static struct gw_event admit(struct gateway *g, struct gateway_conn *c, struct s
 {
     struct gw_event denied = {.kind = GW_DENIED, .now_ms = port_now_ms(g->port)};
     uint32_t displaced = GATEWAY_NONE;
+    uint32_t wait_ms;
     if (gateway_admission_closed(g, &denied.reason)) {
+        return denied;
+    }
+    if (!gateway_quota_connects(g, c, &wait_ms)) {
+        denied.reason = MQTT_CONNECTION_RATE_EXCEEDED;
         return denied;
     }
     switch (gw_registry_enter(&g->registry, &c->session.device, client_id, c->index, &displaced)) {
@@ -191,7 +196,9 @@ static void resume_conn(struct gateway *g, struct gateway_conn *c, enum gw_event
     }
     if (!g->is_stopping && !c->is_leaving) {
         c->is_paused = false;
-        port_resume(c->port);
+        if (!c->is_throttled) {
+            port_resume(c->port);
+        }
     }
 }
 
@@ -293,6 +300,9 @@ static size_t take_packet(struct gateway *g,
     if (result == MQTT_MORE) {
         return 0;
     }
+    if (result == MQTT_OK && !gateway_quota_may(g, c, frame.size)) {
+        return 0;
+    }
     if (result == MQTT_OK) {
         result = mqtt_decode(&frame, version, MQTT_FROM_CLIENT, &packet, &fault);
     }
@@ -302,14 +312,18 @@ static size_t take_packet(struct gateway *g,
         gateway_watch_packet(g, c, &packet, false);
     }
     gateway_conn_feed(g, c, ev);
-    return c->is_paused || c->is_closing ? 0 : frame.size;
+    if (c->is_paused || c->is_closing) {
+        return 0;
+    }
+    gateway_quota_took(g, c, frame.size);
+    return frame.size;
 }
 
 void gateway_conn_received(struct gateway *g, struct gateway_conn *c, struct slice bytes)
 {
     size_t done = 0;
     uint64_t now_ms = port_now_ms(g->port);
-    while (!c->is_closing && !c->is_paused && g->exit_code == 0) {
+    while (!c->is_closing && !c->is_paused && !c->is_throttled && g->exit_code == 0) {
         size_t size = take_packet(g, c, slice_after(bytes, done), now_ms);
         if (size == 0) {
             break;
@@ -339,7 +353,7 @@ static struct gateway_conn *take_place(struct gateway *g)
     }
     struct gateway_conn *c = &g->conns[g->free_head];
     g->free_head = c->next;
-    *c = (struct gateway_conn){.index = c->index, .next = GATEWAY_NONE};
+    *c = (struct gateway_conn){.index = c->index, .next = GATEWAY_NONE, .quota = GW_PEERS_NONE};
     g->open_count++;
     return c;
 }
@@ -350,6 +364,7 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     struct device_id device;
     struct fault fault;
     port_conn_peer(port, &peer);
+    gateway_source_done(g, &peer, true);
     struct gateway_conn *c = g->is_stopping ? NULL : take_place(g);
     if (c == NULL) {
         gw_refusals_add(&g->refusals, g->wall_ms, GW_GATE_CONNECTIONS, MQTT_SERVER_BUSY,
@@ -369,10 +384,12 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     device = is_device ? device : (struct device_id){0};
     gw_session_init(&c->session, &g->session_limits,
                     g->pendings + (size_t)c->index * g->limits.inflight_max, &device, ++g->number,
-                    port_now_ms(g->port));
+                    peer.since_ms);
     gateway_conn_note_due(g, c);
     if (!is_device) {
         gateway_conn_refuse(g, c, GW_GATE_IDENTITY, (struct mqtt_fault){.clause = fault.clause});
+    }
+    if (!is_device || !gateway_quota_accepted(g, c)) {
         c->is_closing = true;
         port_abort(port);
     }
@@ -395,6 +412,7 @@ void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
     }
     step(g, c, &(struct gw_event){.kind = GW_LOST}, &(struct gw_effects){0});
     leave(g, c, GW_END_LOST);
+    gateway_quota_closed(g, c);
     if (c->is_waiting) { /* off the list of those that wait: it is short, and this is rare */
         uint32_t *at = &g->waiting_head;
         while (*at != c->index) {

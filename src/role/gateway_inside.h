@@ -3,7 +3,9 @@
 #define ROLE_GATEWAY_INSIDE_H
 
 #include "codec/bus_record.h"
+#include "core/gateway/admission.h"
 #include "core/gateway/drain.h"
+#include "core/gateway/quota.h"
 #include "core/gateway/refusals.h"
 #include "core/gateway/registry.h"
 #include "core/gateway/session_trace.h"
@@ -34,6 +36,10 @@ struct gateway_conn {
     uint32_t next;   /* free list, or list of those with unacknowledged messages */
     bool is_waiting; /* on that list */
     bool is_paused;
+    bool is_throttled; /* not read, either: its device has sent too much; on the list of those */
+    uint32_t throttled_next, throttled_before;
+    uint64_t throttled_until_us;
+    uint32_t quota;  /* the device's place; GW_PEERS_NONE: none */
     bool is_closing; /* nothing of its input is looked at any more */
     bool is_entered; /* in the registry */
     bool is_leaving; /* it is sent away: nothing more of it is read */
@@ -71,6 +77,12 @@ struct gateway {
     struct table_slot *slots;    /* of the registry's two tables */
     struct gw_registry registry;
     struct gw_refusals refusals;
+    struct gw_entrance admission;
+    struct gw_quota quota;
+    struct gw_peer *addresses, *devices; /* of admission and quota */
+    struct table_slot *peer_slots;
+    struct port_wake *quota_wake;
+    uint32_t throttled_head;
     struct gateway_counts counts;
     struct metrics_histogram commit_time;
     uint64_t commit_began_us;                /* 0: no sync is under way */
@@ -150,6 +162,23 @@ void gateway_watch_note(struct gateway *g,
                         const struct gateway_conn *c,
                         const char *what,
                         const char *words);
+
+/* gateway_quota.c: who may come, and how much one device may have. */
+void gateway_quota_init(struct gateway *g);
+void gateway_quota_free(struct gateway *g);
+bool gateway_admits_source(void *role, void *user, const struct port_peer *peer); /* a port_admit */
+void gateway_source_done(struct gateway *g, const struct port_peer *peer, bool is_good);
+/* False: refused, its device has too many connections. */
+bool gateway_quota_accepted(struct gateway *g, struct gateway_conn *c);
+void gateway_quota_closed(struct gateway *g, struct gateway_conn *c);
+/* May it CONNECT? Where not, *wait_ms is when to come back. */
+bool gateway_quota_connects(struct gateway *g, struct gateway_conn *c, uint32_t *wait_ms);
+/* May this packet be taken now? False: it waits, and the connection is not read meanwhile; or it
+ * was refused. */
+bool gateway_quota_may(struct gateway *g, struct gateway_conn *c, size_t len);
+void gateway_quota_took(struct gateway *g, struct gateway_conn *c, size_t len);
+void gateway_quota_turn(
+    struct gateway *g); /* at a turn's end: who has waited long enough is read */
 
 /* gateway_report.c */
 void gateway_report(struct gateway *g);

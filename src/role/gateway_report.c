@@ -98,6 +98,31 @@ static void write_tls(const struct gateway *g, struct writer *w)
                   g->tls_files.refused);
 }
 
+static void write_admission(const struct gateway *g, struct writer *w)
+{
+    static const char *const entries[GW_ENTRY_COUNT] = {[GW_ENTRY_GRANTED] = "granted",
+                                                        [GW_ENTRY_TOO_FAST] = "too-fast",
+                                                        [GW_ENTRY_TOO_MANY] = "too-many"};
+    metrics_name(w, "holdfast_gateway_entries_total", "counter",
+                 "Connections by what was said before TLS.");
+    for (int i = 0; i < GW_ENTRY_COUNT; i++) {
+        metrics_labelled(w, "holdfast_gateway_entries_total", "answer", slice_text(entries[i]),
+                         g->admission.counts[i]);
+    }
+    metrics_name(w, "holdfast_gateway_handshakes", "gauge", "Handshakes in flight.");
+    metrics_value(w, "holdfast_gateway_handshakes", NULL, g->admission.in_flight);
+    metrics_name(w, "holdfast_gateway_addresses", "gauge", "Addresses that are remembered.");
+    metrics_value(w, "holdfast_gateway_addresses", NULL, g->admission.peers.count);
+    metrics_name(w, "holdfast_gateway_peers_shared_total", "counter",
+                 "Connections that shared a bucket with others, for want of a place.");
+    metrics_value(w, "holdfast_gateway_peers_shared_total", "of=\"address\"",
+                  g->admission.peers.shared);
+    metrics_value(w, "holdfast_gateway_peers_shared_total", "of=\"device\"", g->quota.peers.shared);
+    metrics_name(w, "holdfast_gateway_throttled_total", "counter",
+                 "Packets that had to wait because their device had sent too much.");
+    metrics_value(w, "holdfast_gateway_throttled_total", NULL, g->quota.waits);
+}
+
 static void write_refused(const struct gw_refusals *r,
                           struct writer *w,
                           enum gw_gate gate,
@@ -133,6 +158,7 @@ void gateway_report(struct gateway *g)
         write_spool(g, &w);
         write_tls(g, &w);
         write_operators(g, &w);
+        write_admission(g, &w);
         write_refusals(&g->refusals, &w);
         metrics_invariants(&w);
         confine_metrics(&w);

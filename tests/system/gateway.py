@@ -668,6 +668,81 @@ def test_readers(d):
     check(g.refusals().count("\n") == 1, g.refusals())
 
 
+def test_address_rate(d):
+    """an address that connects too often is reset before TLS, counted, told of once a second, and comes in again later"""
+    g = Gateway(d, "address_connects", 2, "address_burst", 6)
+    first = Client(g)
+    check(first.connect()[1] == 0)
+    got = []
+    for _ in range(40):
+        try:
+            got.append(Client(g))
+        except (ConnectionError, ssl.SSLError):
+            pass
+    check(5 <= len(got) <= 12, f"{len(got)} of 40 got through")
+    g.wait_metric('holdfast_gateway_refusals_total{reason="address-rate"}', 28)
+    first.publish("still here", 1)
+    check(first.puback() == 1, "who is connected does not notice")
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            again = Client(g)
+            break
+        except (ConnectionError, ssl.SSLError):
+            check(time.monotonic() < end, "never let in again")
+    check(again.connect()[1] == 0)
+    check(g.stop() == 0)
+    lines = [line for line in g.refusals().splitlines() if " address-rate " in line]
+    check(1 <= len(lines) <= 25 and "again in" in lines[0], lines[:2])
+
+
+def test_device_rate(d):
+    """a device that sends too fast waits, loses nothing and is not cut; what could never be waited for is refused"""
+    g = Gateway(d, "device_packets", 20, "device_bytes", 2000, "keep_alive", 1, "inflight", 64)
+    fast = Client(g)
+    fast.connect(keep_alive=1)
+    count = 120  # a burst of 80, then 20 a second: two seconds in which its keep alive cannot be heard
+    fast.send(b"".join(publish_packet(fast.own("j/s"), f"n{i}", i) for i in range(1, 65)))
+    for i in range(1, count + 1):
+        check(fast.puback() == i, "lost or cut at", i)
+        if i + 64 <= count:
+            fast.publish(f"n{i + 64}", i + 64)
+    g.wait_metric("holdfast_gateway_throttled_total", 1)
+    other = Client(g, "beta")
+    other.connect(keep_alive=1)
+    other.send(publish_packet(other.own("j/s"), "y" * 14000, 1) + publish_packet(other.own("j/s"), "x", 2))
+    check([other.puback(), other.puback()] == [1, 2], "cut while it was not read")  # three seconds later
+    other.send(publish_packet(other.own("j/s"), "x" * 60000, 3))
+    answer = other.receive()
+    check(answer is not None and answer[0] == 14 and answer[2][0] == 0x96, answer)
+    check(g.stop() == 0)
+    taken = [p for p in payloads(d) if p[0] == "n"]
+    check(taken == [f"n{i}" for i in range(1, count + 1)], len(taken))
+
+
+def test_device_connections(d):
+    """a device has so many connections, before their CONNECT too, and so many CONNECTs"""
+    g = Gateway(d, "per_device", 2, "device_connects", 1)
+    idle = [Client(g) for _ in range(4)]
+    try:
+        one_more = Client(g)
+        check(one_more.receive() is None)
+    except (ConnectionError, ssl.SSLError):
+        pass
+    g.wait_metric('holdfast_gateway_refusals_total{reason="device-connections"}', 1)
+    check(Client(g, "beta").connect()[1] == 0, "another device is not its brother's keeper")
+    for c in idle:
+        c.close()
+    codes = []
+    for _ in range(130):
+        c = Client(g, "beta")
+        codes.append(c.connect(client_id="loop")[1])
+        c.close()
+    check(0x9f in codes and codes.count(0) <= 125, codes)
+    g.wait_metric('holdfast_gateway_refusals_total{reason="connection-rate-exceeded"}', 1)
+    check(g.stop() == 0)
+
+
 def test_stop(d):
     """SIGTERM: what was taken is acknowledged, every client hears 0x8b, the status is 0"""
     g = Gateway(d)

@@ -31,6 +31,10 @@ static void set(struct gateway_config *config, const char *name, const char *val
         {"keep_alive", &config->limits.keep_alive_max_s},
         {"connect_ms", &config->limits.connect_ms},
         {"handshakes", &config->limits.handshakes_max},
+        {"address_connects", &config->limits.address_connects},
+        {"address_burst", &config->limits.address_burst},
+        {"device_connects", &config->limits.device_connects},
+        {"device_packets", &config->limits.device_packets},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(name, numbers[i].name) == 0) {
@@ -40,6 +44,8 @@ static void set(struct gateway_config *config, const char *name, const char *val
     }
     if (strcmp(name, "segment") == 0) {
         config->limits.spool_segment_bytes = strtoull(value, NULL, 10);
+    } else if (strcmp(name, "device_bytes") == 0) {
+        config->limits.device_bytes = strtoull(value, NULL, 10);
     } else if (strcmp(name, "budget") == 0) {
         config->limits.spool_budget_bytes = strtoull(value, NULL, 10);
     } else if (strcmp(name, "untraced") == 0) {

@@ -1,5 +1,4 @@
 #include "io/posix/tls_pair.h"
-
 #include "io/read_all.h"
 #include "test/test.h"
 
