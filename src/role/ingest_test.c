@@ -79,7 +79,7 @@ static bool begin(struct world *world, size_t gateways)
     const struct bus_limits limits = {.segment_bytes = 1 << 20,
                                       .budget_bytes = 1 << 26,
                                       .record_max = CRAFT_RECORD_MAX,
-                                      .batch_max = 1 << 19};
+                                      .batch_max = (1 << 20) - 16};
     (void)snprintf(dir, sizeof dir, "%s/data", test_scratch_dir());
     *world = (struct world){0};
     world->port = port_open(handle, world);
@@ -464,7 +464,7 @@ TEST("altered, forged and moved messages become dead letters by reason, and the 
     tell(&world, 0, &device[0], 1);
     struct craft_value value = {"t", 5, 666};
     craft_telemetry(&site, &device[0], 2, "env", &value, 1, &record);
-    record_bytes[record.len - 1] ^= 1; /* its MAC */
+    record_bytes[record.len - 2] ^= 1; /* its MAC */
     publish(&world, 0);
     struct craft_device forger = device[0];
     REQUIRE(craft_boot(&site, &forger, 1, 1)); /* knows all but the ephemeral key */

@@ -8,8 +8,9 @@ import pathlib
 import struct
 import subprocess
 
-PUBLISHED, LINKED, UNLINKED, STARTED = 1, 2, 3, 4
-KINDS = {PUBLISHED: "published", LINKED: "linked", UNLINKED: "unlinked", STARTED: "started"}
+PUBLISHED, LINKED, UNLINKED, STARTED, LOCAL, KEPT, SESSION, WILL = 1, 2, 3, 4, 5, 6, 7, 8
+KINDS = {PUBLISHED: "published", LINKED: "linked", UNLINKED: "unlinked", STARTED: "started", LOCAL: "local", KEPT: "kept",
+         SESSION: "session", WILL: "will"}
 
 
 class Record:
@@ -18,8 +19,10 @@ class Record:
     def __init__(self, raw):
         self.version, self.kind, self.quality = raw[0], raw[1], raw[2]
         self.device, self.received = raw[3:19], raw[19:27]
-        end = 29 + struct.unpack(">H", raw[27:29])[0]
-        self.topic = raw[29:end]
+        self.clock = raw[27:35] if self.version == 2 else b""
+        begin = 29 + len(self.clock)
+        end = begin + struct.unpack(">H", raw[begin - 2:begin])[0]
+        self.topic = raw[begin:end]
         length = struct.unpack(">I", raw[end:end + 4])[0]
         self.payload = raw[end + 4:end + 4 + length]
         self.rest = raw[end + 4 + length:]
@@ -30,7 +33,7 @@ class Record:
         return copy
 
     def bytes(self):
-        return (bytes([self.version, self.kind, self.quality]) + self.device + self.received
+        return (bytes([self.version, self.kind, self.quality]) + self.device + self.received + self.clock
                 + struct.pack(">H", len(self.topic)) + self.topic + struct.pack(">I", len(self.payload)) + self.payload + self.rest)
 
     def is_telemetry(self):

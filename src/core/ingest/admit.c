@@ -26,8 +26,8 @@ const char *admit_outcome_name(enum admit_outcome outcome)
 {
     static const char *const names[ADMIT_OUTCOME_COUNT] = {
         [ADMIT_AGAIN] = "again",     [ADMIT_APPLIED] = "applied", [ADMIT_DUPLICATE] = "duplicate",
-        [ADMIT_GREETED] = "hello",   [ADMIT_NOTED] = "link",      [ADMIT_WAITING] = "waiting",
-        [ADMIT_REFUSED] = "refused",
+        [ADMIT_GREETED] = "hello",   [ADMIT_NOTED] = "link",      [ADMIT_PASSED] = "gateway",
+        [ADMIT_WAITING] = "waiting", [ADMIT_REFUSED] = "refused",
     };
     return names[outcome];
 }
@@ -318,6 +318,22 @@ static struct admit_device *find_or_order(struct admit *a, struct admit_effects 
     return d;
 }
 
+/* What a gateway wrote for itself: its sessions, and messages for its own clients. */
+static bool is_of_the_gateway(enum bus_record_kind kind)
+{
+    switch (kind) {
+    case BUS_LOCAL:
+    case BUS_KEPT:
+    case BUS_SESSION:
+    case BUS_WILL: return true;
+    case BUS_PUBLISHED:
+    case BUS_LINKED:
+    case BUS_UNLINKED:
+    case BUS_STARTED: return false;
+    }
+    return false;
+}
+
 static void step_record(struct admit *a, const struct admit_record *in, struct admit_effects *out)
 {
     if (bus_record_decode(in->bytes, &out->record) != BUS_RECORD_OK) {
@@ -327,6 +343,10 @@ static void step_record(struct admit *a, const struct admit_record *in, struct a
     if (out->record.kind == BUS_STARTED) {
         (void)admit_order(out, ADMIT_END_LINKS);
         out->outcome = ADMIT_NOTED;
+        return;
+    }
+    if (is_of_the_gateway(out->record.kind)) {
+        out->outcome = ADMIT_PASSED;
         return;
     }
     out->device = out->record.device;
@@ -341,7 +361,11 @@ static void step_record(struct admit *a, const struct admit_record *in, struct a
     case BUS_PUBLISHED: step_published(a, d, in, out); break;
     case BUS_LINKED: admit_link(d, in->gateway, out); break;
     case BUS_UNLINKED: admit_link(d, in->gateway, out); break;
-    case BUS_STARTED: UNREACHABLE();
+    case BUS_STARTED:
+    case BUS_LOCAL:
+    case BUS_KEPT:
+    case BUS_SESSION:
+    case BUS_WILL: UNREACHABLE();
     }
     bool is_unmoved = memcmp(&before, &d->received, sizeof before) == 0;
     INVARIANT(promise_holds(PROMISE_ONLY_AUTHENTIC, out->is_authentic || is_unmoved));

@@ -235,6 +235,7 @@ enum admit_outcome {
     ADMIT_DUPLICATE, /* authentic, and applied before */
     ADMIT_GREETED,   /* a hello, new or the same again */
     ADMIT_NOTED,     /* a link, or the start of a gateway */
+    ADMIT_PASSED,    /* what a gateway wrote for itself: sessions, messages for its own clients */
     ADMIT_WAITING,
     ADMIT_REFUSED
 };

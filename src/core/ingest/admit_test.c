@@ -203,6 +203,8 @@ TEST("a message of a device that said hello is stored with its names, times and 
     end();
 }
 
+enum { TOPIC_AT = 35, DELIVERY_LEN = 1 }; /* in a record (docs/protocol/bus-record.md) */
+
 TEST("a message altered in any byte is refused and moves nothing")
 {
     REQUIRE(begin(DEVICES));
@@ -215,8 +217,8 @@ TEST("a message altered in any byte is refused and moves nothing")
     static uint8_t whole[CRAFT_RECORD_MAX];
     memcpy(whole, b.record_bytes, len);
     struct received before = b.memory[0].received;
-    /* From the topic on: what stands before it is the gateway's word. */
-    for (size_t i = 27; i < len; i++) {
+    /* From the topic to the payload: what stands around them is the gateway's word. */
+    for (size_t i = TOPIC_AT; i < len - DELIVERY_LEN; i++) {
         memcpy(b.record_bytes, whole, len);
         b.record_bytes[i] ^= 1;
         b.record.len = len;
@@ -321,7 +323,7 @@ TEST("a hello is refused unless certificate, signature, topic, connection and ke
     static uint8_t whole[CRAFT_RECORD_MAX];
     size_t len = b.record.len;
     memcpy(whole, b.record_bytes, len);
-    for (size_t i = 27; i < len; i++) {
+    for (size_t i = TOPIC_AT; i < len - DELIVERY_LEN; i++) {
         memcpy(b.record_bytes, whole, len);
         b.record_bytes[i] ^= 0x40;
         b.record.len = len;
@@ -500,6 +502,21 @@ TEST("a gateway that starts ends the links of its earlier process, and no device
     REQUIRE(begin(DEVICES));
     craft_started(&b.site, &b.record);
     CHECK(feed(gw_1) == ADMIT_NOTED && b.fx.count == 1 && ordered(ADMIT_END_LINKS));
+    CHECK_U64(b.core.table.count, 0);
+    end();
+}
+
+TEST("what a gateway wrote for itself is passed by: no device is loaded and nothing is ordered")
+{
+    static const enum bus_record_kind kinds[] = {BUS_LOCAL, BUS_KEPT, BUS_SESSION, BUS_WILL};
+    REQUIRE(begin(DEVICES));
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        struct bus_record record = {.kind = kinds[i], .device = b.devices[0].id};
+        record.delivery.was = kinds[i] == BUS_KEPT ? 1 : 0;
+        record.delivery.will_of = kinds[i] == BUS_WILL ? 1 : 0;
+        REQUIRE(bus_record_encode(&record, &b.record) == BUS_RECORD_OK);
+        CHECK(feed(gw_1) == ADMIT_PASSED && b.fx.count == 0);
+    }
     CHECK_U64(b.core.table.count, 0);
     end();
 }
