@@ -55,8 +55,8 @@ enum { FAULT_KIND_COUNT = FAULT_HOSTILE_GATEWAY + 1, FAULT_ARGS_MAX = 3 };
 /* What is done to: decides what a target in a plan may name. "dev-*" and "gw-*" name all of them.
  */
 enum fault_target {
-    FAULT_ON_LINK,    /* two machines: a device's and the core */
-    FAULT_ON_MACHINE, /* "core" or a device's */
+    FAULT_ON_LINK,    /* two machines: a device's, and the core or a gateway's */
+    FAULT_ON_MACHINE, /* "core", a gateway's where they are apart, or a device's */
     FAULT_ON_PROCESS, /* "keeper", "control", "ingest", "gw-1", "dev-0000" */
     FAULT_ON_DEVICE,
     FAULT_ON_GATEWAY

@@ -172,8 +172,9 @@ static void call(struct hostile *h)
     struct port_listen_options options = {
         .receive_cap = PACKET_MAX, .send_cap = PACKET_MAX, .handshake_ms = HANDSHAKE_MS};
     struct device_config config = plant_device_config(h->all->plant, 0);
+    const char *host = plant_machine(h->all->plant, plant_gateway(h->all->plant, 0));
     struct port_why why;
-    if (port_connect(h->port, config.gateways[0], "core", h->tls, &options, h, &h->conn, &why)
+    if (port_connect(h->port, config.gateways[0], host, h->tls, &options, h, &h->conn, &why)
         != PORT_OK) {
         h->left = 0;
     }

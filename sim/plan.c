@@ -17,6 +17,7 @@ static const struct setting_row settings[PLAN_SETTING_COUNT] = {
     [PLAN_SEED] = {"seed", 1, 0, UINT64_MAX},
     [PLAN_DEVICES] = {"devices", 8, 1, PLAN_DEVICES_MAX},
     [PLAN_GATEWAYS] = {"gateways", 2, 1, PLAN_GATEWAYS_MAX},
+    [PLAN_APART] = {"apart", 0, 0, 1},
     [PLAN_PERIOD_MS] = {"period-ms", 1000, 10, 86400000},
     [PLAN_JOURNAL_PCT] = {"journal-pct", 50, 0, 100},
     [PLAN_LINK_US] = {"link-us", 2000, 1, 10000000},

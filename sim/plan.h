@@ -30,6 +30,7 @@ enum plan_setting {
     PLAN_SEED,        /* of all chance in the world */
     PLAN_DEVICES,     /* how many */
     PLAN_GATEWAYS,    /* how many */
+    PLAN_APART,       /* 1: each gateway on a machine of its own */
     PLAN_PERIOD_MS,   /* between two messages of a device */
     PLAN_JOURNAL_PCT, /* devices whose outbox is a journal; the others keep it in memory */
     PLAN_LINK_US,     /* one way, between any two machines */

@@ -253,11 +253,19 @@ void plant_terminate(struct plant *p, uint32_t which, uint64_t back_ms)
     }
 }
 
+/* Does the process end when the machine's power goes? The core's takes all server roles. */
+static bool hangs_on(const struct plant *p, uint32_t process, const char *machine)
+{
+    bool is_server = p->processes[process].kind != PLANT_IS_DEVICE;
+    return strcmp(plant_machine(p, process), machine) == 0
+           || (is_server && strcmp(machine, "core") == 0);
+}
+
 void plant_power_cut(struct plant *p, const char *machine, uint64_t back_ms)
 {
     for (uint32_t i = 0; i < p->count; i++) {
         struct plant_process *process = &p->processes[i];
-        if (strcmp(plant_machine(p, i), machine) == 0) {
+        if (hangs_on(p, i, machine)) {
             come_back(p, process, back_ms);
             process->is_told = process->port != NULL;
             process->was_killed = process->port != NULL;
@@ -414,7 +422,9 @@ const char *plant_name(const struct plant *p, uint32_t process)
 
 const char *plant_machine(const struct plant *p, uint32_t process)
 {
-    return p->processes[process].kind == PLANT_IS_DEVICE ? p->processes[process].name : "core";
+    const struct plant_process *of = &p->processes[process];
+    bool is_own = of->kind == PLANT_IS_DEVICE || (of->kind == PLANT_IS_GATEWAY && p->spec.is_apart);
+    return is_own ? of->name : "core";
 }
 
 bool plant_is_up(const struct plant *p, uint32_t process)

@@ -1,7 +1,8 @@
 /*
  * The platform in a simulated world: keeper, control, ingest and gateways as processes of one
- * machine ("core", the shape of `holdfast run`), and any number of devices, each on a machine of
- * its own ("dev-0000", ...). All of it is production code: the roles of src/role, the keys and
+ * machine ("core", the shape of `holdfast run`), or the gateways on machines of their own ("gw-1",
+ * ...: docs/decisions/0061), and any number of devices, each on a machine of its own ("dev-0000",
+ * ...). All of it is production code: the roles of src/role, the keys and
  * certificates of `holdfast init` and `holdfast factory`. Devices enrol by EST, say hello and
  * publish as they do anywhere.
  *
@@ -37,8 +38,9 @@ struct plant_spec {
     uint32_t period_ms; /* between two samples of a device's own waveform; 0: none, plant_feed */
     uint32_t batch_ms;  /* of ingest's transactions; 0: its default */
     uint64_t certificate_life_ms; /* of devices; 0: 7 days */
-    bool has_console;             /* control's API and console, plain http */
-    bool is_talkative;            /* devices say on stderr what they do */
+    bool is_apart; /* each gateway on a machine of its own, a guest of the core (sim_share_disk) */
+    bool has_console;  /* control's API and console, plain http */
+    bool is_talkative; /* devices say on stderr what they do */
 };
 
 struct plant;
@@ -74,7 +76,8 @@ void plant_pause(struct plant *plant, uint32_t process, uint64_t ms);
 void plant_kill(struct plant *plant, uint32_t process, uint64_t back_ms);
 void plant_terminate(struct plant *plant, uint32_t process, uint64_t back_ms);
 
-/* The machine and all processes on it. May be called from within an operation of its disk. */
+/* The machine, its guests and all processes on them. May be called from within an operation of its
+ * disk. */
 void plant_power_cut(struct plant *plant, const char *machine, uint64_t back_ms);
 
 /* ---- devices ---- */

@@ -69,14 +69,18 @@ static bool make_folders(struct port *port)
 
 static bool make_site(struct plant *p, const struct carried *manufacturer, struct carried *root)
 {
-    static const char *const hosts[] = {"core"};
+    const char *hosts[1 + PLANT_GATEWAYS_MAX] = {"core"};
+    size_t hosts_count = 1;
+    for (uint32_t i = 0; p->spec.is_apart && i < p->spec.gateways; i++) {
+        hosts[hosts_count++] = plant_name(p, plant_gateway(p, i));
+    }
     struct port_why why = {""};
     struct port *port = sim_start(p->world, "core", plant_ignore, NULL);
     struct pki_site site = {.data = PLANT_DATA,
                             .name = "Simulated Site",
                             .domain = p->keeper.domain,
                             .hosts = hosts,
-                            .hosts_count = COUNT_OF(hosts),
+                            .hosts_count = hosts_count,
                             .service_lifetime_ms = 3650 * DAY_MS};
     bool made = pki_make_site(port, &site, &why) == PKI_OK || say("the site", why.text);
     made = made && make_folders(port)
@@ -119,6 +123,9 @@ bool plant_install(struct plant *p)
     struct carried key = {.len = 0};
     struct carried root = {.len = 0};
     bool made = make_manufacturer(p, &certificate, &key) && make_site(p, &certificate, &root);
+    for (uint32_t i = 0; p->spec.is_apart && i < p->spec.gateways; i++) {
+        sim_share_disk(p->world, plant_name(p, plant_gateway(p, i)), "core");
+    }
     for (uint32_t i = 0; made && i < p->spec.devices; i++) {
         made = make_device(p, i, &certificate, &key, &root);
     }
@@ -137,7 +144,8 @@ static void configure_gateway(struct plant *p, uint32_t index)
     (void)snprintf(s->spool, sizeof s->spool, PLANT_DATA "/gateway/gw-%u/spool", number);
     (void)snprintf(s->metrics, sizeof s->metrics, PLANT_DATA "/run/gw-%u.metrics", number);
     (void)snprintf(s->refusals, sizeof s->refusals, PLANT_DATA "/run/gw-%u.refusals", number);
-    (void)snprintf(s->address, sizeof s->address, "core:%u", port);
+    (void)snprintf(s->address, sizeof s->address, "%s:%u",
+                   plant_machine(p, plant_gateway(p, index)), port);
     s->listens[0] = s->listen;
     p->addresses[index] = s->address;
     p->gateways[index] = (struct gateway_config){

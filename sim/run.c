@@ -67,13 +67,25 @@ static void enter(struct run *r, enum run_phase phase)
 
 /* ---- building, and until the fleet stands ---- */
 
-static void prepare_machines(struct run *r)
+/* A server's machine, and its links to all devices. */
+static void prepare_server(struct run *r, const char *server)
 {
-    sim_set_sync_time(r->world, "core", set(r, PLAN_SYNC_US));
+    sim_set_sync_time(r->world, server, set(r, PLAN_SYNC_US));
     for (uint32_t i = 0; i < r->devices; i++) {
         const char *name = plant_machine(r->plant, plant_device(r->plant, i));
-        sim_set_link(r->world, name, "core", set(r, PLAN_LINK_US), set(r, PLAN_JITTER_US));
-        sim_set_link(r->world, "core", name, set(r, PLAN_LINK_US), set(r, PLAN_JITTER_US));
+        sim_set_link(r->world, name, server, set(r, PLAN_LINK_US), set(r, PLAN_JITTER_US));
+        sim_set_link(r->world, server, name, set(r, PLAN_LINK_US), set(r, PLAN_JITTER_US));
+    }
+}
+
+static void prepare_machines(struct run *r)
+{
+    prepare_server(r, "core");
+    for (uint32_t i = 0; set(r, PLAN_APART) != 0 && i < set(r, PLAN_GATEWAYS); i++) {
+        prepare_server(r, plant_machine(r->plant, plant_gateway(r->plant, i)));
+    }
+    for (uint32_t i = 0; i < r->devices; i++) {
+        const char *name = plant_machine(r->plant, plant_device(r->plant, i));
         sim_set_sync_time(r->world, name, set(r, PLAN_SYNC_US));
     }
 }
@@ -84,6 +96,7 @@ static bool build(struct run *r)
     r->plant =
         plant_open(&(struct plant_spec){.seed = set(r, PLAN_SEED),
                                         .gateways = (uint32_t)set(r, PLAN_GATEWAYS),
+                                        .is_apart = set(r, PLAN_APART) != 0,
                                         .devices = r->devices,
                                         .devices_per_s = (uint32_t)set(r, PLAN_BURST_PER_S),
                                         .journal_percent = (uint32_t)set(r, PLAN_JOURNAL_PCT)});

@@ -70,8 +70,10 @@ static uint32_t device_of(const struct strikes *s, const struct plan_event *e)
 
 static bool is_machine(const struct strikes *s, const char *name)
 {
-    uint32_t index;
-    return strcmp(name, "core") == 0 || find_device(s, name, &index);
+    uint32_t process;
+    return strcmp(name, "core") == 0
+           || (find_process(s, name, &process)
+               && strcmp(plant_machine(s->plant, process), name) == 0);
 }
 
 /* ---- what lasts ---- */
@@ -404,7 +406,7 @@ void strikes_heal(struct strikes *s)
     forge_end();
     heal_machine(s, "core");
     for (uint32_t i = 0; i < plant_processes(s->plant); i++) {
-        if (i >= plant_device(s->plant, 0)) {
+        if (strcmp(plant_machine(s->plant, i), "core") != 0) {
             heal_machine(s, plant_machine(s->plant, i));
         }
         plant_pause(s->plant, i, 0);

@@ -77,10 +77,20 @@ static void gateway_name(struct rng *rng, const struct plan *plan, char to[PLAN_
                    1 + (unsigned)rng_below(rng, plan->settings[PLAN_GATEWAYS]));
 }
 
+/* The core, or a gateway's where they are apart. */
+static void server_name(struct rng *rng, const struct plan *plan, char to[PLAN_NAME_MAX])
+{
+    if (plan->settings[PLAN_APART] != 0 && is_one_in(rng, 2)) {
+        gateway_name(rng, plan, to);
+    } else {
+        (void)snprintf(to, PLAN_NAME_MAX, "core");
+    }
+}
+
 static void machine_name(struct rng *rng, const struct plan *plan, char to[PLAN_NAME_MAX])
 {
     if (is_one_in(rng, 2)) {
-        (void)snprintf(to, PLAN_NAME_MAX, "core");
+        server_name(rng, plan, to);
     } else {
         device_name(rng, plan, to);
     }
@@ -96,14 +106,14 @@ static void process_name(struct rng *rng, const struct plan *plan, char to[PLAN_
     }
 }
 
-/* Who talks to whom: devices to the core; now and then it is all of them. */
+/* Who talks to whom: devices to the servers; now and then it is all of them. */
 static void link_names(struct rng *rng, const struct plan *plan, struct plan_event *event)
 {
     device_name(rng, plan, event->target);
     if (is_one_in(rng, 4)) {
         (void)snprintf(event->target, sizeof event->target, "dev-*");
     }
-    (void)snprintf(event->other, sizeof event->other, "core");
+    server_name(rng, plan, event->other);
     if (is_one_in(rng, 2)) {
         char kept[PLAN_NAME_MAX];
         memcpy(kept, event->target, sizeof kept);
@@ -147,6 +157,7 @@ static void choose_world(struct rng *rng, struct plan *plan)
     static const uint64_t periods_ms[] = {100, 500, 1000, 1000, 5000};
     plan->settings[PLAN_DEVICES] = (uint64_t)draw(rng, 2, 24);
     plan->settings[PLAN_GATEWAYS] = 1 + rng_below(rng, 3);
+    plan->settings[PLAN_APART] = rng_below(rng, 2);
     plan->settings[PLAN_PERIOD_MS] = periods_ms[rng_below(rng, COUNT_OF(periods_ms))];
     plan->settings[PLAN_JOURNAL_PCT] = rng_below(rng, 3) * 50;
     plan->settings[PLAN_LINK_US] = (uint64_t)draw(rng, 50, 200000);

@@ -290,3 +290,90 @@ TEST("a folder moves with all that is in it, at once, and durably with its paren
     }
     CHECK(o.count[0] > 0 && o.count[1] > 50 && o.others == 0);
 }
+
+static void on_nothing(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
+/* A host and its guest, each with a process. */
+struct pair {
+    struct sim_world *world;
+    struct role on_host, on_guest;
+    struct port *host, *guest;
+};
+
+static struct pair pair_of(uint64_t seed)
+{
+    struct pair p = {.world = sim_open(seed)};
+    sim_share_disk(p.world, "guest", "host");
+    p.host = sim_start(p.world, "host", on_nothing, NULL);
+    p.guest = sim_start(p.world, "guest", on_nothing, NULL);
+    return p;
+}
+
+TEST("a guest that loses power loses nothing that it wrote, and its host goes on")
+{
+    struct pair p = pair_of(1);
+    struct port_file *own = open_rw(p.host, "host");
+    struct port_file *file = open_rw(p.guest, "guest");
+    CHECK(port_file_write(file, 0, slice_text("unsynced")) == PORT_OK);
+    sim_power_cut(p.world, "guest");
+    char got[16] = "";
+    size_t len = 0;
+    CHECK(port_file_read_all(p.host, "guest", (uint8_t *)got, sizeof got, &len) == PORT_OK);
+    CHECK(slice_is_text(slice_of(got, len), "unsynced"));
+    CHECK(port_file_write(own, 0, slice_text("on")) == PORT_OK);
+    sim_close(p.world);
+}
+
+TEST("a host that loses power takes its guest along, and what neither had synced may be gone")
+{
+    unsigned kept = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct pair p = pair_of(seed);
+        struct port_file *file = open_rw(p.guest, "f");
+        CHECK(port_file_sync(file) == PORT_OK && port_dir_sync(p.guest, ".") == PORT_OK);
+        CHECK(port_file_write(file, 0, slice_text("x")) == PORT_OK);
+        sim_power_cut(p.world, "host");
+        struct port *again = sim_start(p.world, "guest", on_nothing, NULL);
+        size_t len = 0;
+        char got[4];
+        CHECK(port_file_read_all(again, "f", (uint8_t *)got, sizeof got, &len) == PORT_OK);
+        kept += len > 0 && got[0] == 'x';
+        sim_close(p.world);
+    }
+    CHECK(kept > 0 && kept < 50);
+}
+
+TEST("a lock of the guest keeps the host out, a fault of its disk calls is its own")
+{
+    struct pair p = pair_of(1);
+    struct port_file *file = NULL;
+    CHECK(port_file_open(p.guest, "f", PORT_WRITE | PORT_CREATE | PORT_LOCK, &file) == PORT_OK);
+    CHECK(port_file_open(p.host, "f", PORT_WRITE | PORT_LOCK, &file) == PORT_BUSY);
+    sim_fail(p.world, "guest", SIM_OPEN, 1, PORT_FAILED, true);
+    CHECK(port_file_open(p.guest, "f", PORT_READ, &file) == PORT_FAILED);
+    CHECK(port_file_open(p.host, "f", PORT_READ, &file) == PORT_OK);
+    sim_close(p.world);
+}
+
+TEST("nobody is told of what another machine writes on the same disk")
+{
+    struct pair p = {.world = sim_open(1)};
+    struct port_watch *watch = NULL;
+    sim_share_disk(p.world, "guest", "host");
+    p.host = sim_start(p.world, "host", on_event, &p.on_host);
+    p.guest = sim_start(p.world, "guest", on_event, &p.on_guest);
+    struct port_file *file = open_rw(p.guest, "f");
+    CHECK(port_watch(p.host, "f", &p, &watch) == PORT_OK);
+    CHECK(port_file_write(file, 0, slice_text("x")) == PORT_OK);
+    sim_run_for(p.world, 10);
+    CHECK_U64(p.on_host.seen[PORT_CHANGED], 0);
+    file = open_rw(p.host, "f");
+    CHECK(port_file_write(file, 0, slice_text("y")) == PORT_OK);
+    sim_run_for(p.world, 10);
+    CHECK_U64(p.on_host.seen[PORT_CHANGED], 1);
+    sim_close(p.world);
+}

@@ -94,9 +94,9 @@ void port_watch_free(struct port_watch *watch)
 
 /* ---- files ---- */
 
-static bool is_locked(const struct port *port, const struct sim_inode *inode)
+static bool has_lock(const struct machine *machine, const struct sim_inode *inode)
 {
-    for (const struct port *each = port->machine->ports; each != NULL; each = each->next) {
+    for (const struct port *each = machine->ports; each != NULL; each = each->next) {
         for (const struct port_file *file = each->files; file != NULL; file = file->next) {
             if (!each->dead && file->inode == inode && (file->flags & PORT_LOCK) != 0) {
                 return true;
@@ -104,6 +104,17 @@ static bool is_locked(const struct port *port, const struct sim_inode *inode)
         }
     }
     return false;
+}
+
+/* By anybody who uses this disk. */
+static bool is_locked(const struct port *port, const struct sim_inode *inode)
+{
+    const struct machine *host = port->machine->host != NULL ? port->machine->host : port->machine;
+    bool locked = has_lock(host, inode);
+    for (const struct machine *guest = host->guests; guest != NULL; guest = guest->next_guest) {
+        locked = locked || has_lock(guest, inode);
+    }
+    return locked;
 }
 
 enum port_result port_file_open(struct port *port,

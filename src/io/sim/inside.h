@@ -40,9 +40,11 @@ struct machine {
     uint64_t paused_until_us; /* its processes get no turn before */
     int32_t drift_ppm;
     enum time_quality quality;
-    uint32_t number;    /* rising from 1 */
-    struct port *ports; /* its processes, the newest first */
-    struct sim_disk *disk;
+    uint32_t number;       /* rising from 1 */
+    struct port *ports;    /* its processes, the newest first */
+    struct sim_disk *disk; /* a guest's is its host's */
+    struct machine *host;  /* NULL: none */
+    struct machine *guests, *next_guest;
     uint64_t sync_us;
     struct machine *next;
     char name[SIM_NAME_MAX];

@@ -53,7 +53,8 @@ void sim_kill(struct port *port);
 void sim_terminate(struct sim_world *world, const char *machine); /* SIGTERM to its processes */
 void sim_terminate_process(struct port *port);                    /* to this one alone */
 
-/* All processes of the machine are killed and its disk forgets, by chance, what was not synced. */
+/* All processes of the machine and of its guests are killed and its disk forgets, by chance, what
+ * was not synced. */
 void sim_power_cut(struct sim_world *world, const char *machine);
 
 /* Has the process called port_stop? It is told nothing more, but lives until sim_kill or
@@ -102,8 +103,17 @@ void sim_pause_process(struct port *port, uint64_t ms); /* this one alone */
 /* ---- disks ---- */
 
 struct sim_disk *sim_disk_of(struct sim_world *world, const char *machine);
-/* The world owns `disk` from now on; no process may be on the machine. */
+/* The world owns `disk` from now on; no process may be on the machine or its guests. */
 void sim_put_disk(struct sim_world *world, const char *machine, struct sim_disk *disk);
+
+/*
+ * `guest` runs on `host` from now on, as a virtual machine whose files are folders of its host: one
+ * disk, written through, but a network, clocks, faults and processes of its own. Nobody is told of
+ * what the other writes: port_watch sees its own machine's changes. A power cut of the guest loses
+ * nothing that was written; one of the host takes the guests with it. Nothing may run on the guest
+ * yet, and its files are gone.
+ */
+void sim_share_disk(struct sim_world *world, const char *guest, const char *host);
 
 enum sim_call { SIM_OPEN, SIM_READ, SIM_WRITE, SIM_TRUNCATE, SIM_SYNC, SIM_NAMES, SIM_DIR_SYNC };
 enum { SIM_CALL_COUNT = SIM_DIR_SYNC + 1 };

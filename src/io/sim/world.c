@@ -121,7 +121,7 @@ void sim_close(struct sim_world *world)
     while (world->machines != NULL) {
         struct machine *machine = world->machines;
         world->machines = machine->next;
-        sim_disk_free(machine->disk);
+        sim_disk_free(machine->host == NULL ? machine->disk : NULL);
         free(machine);
     }
     net_free(world->net);
@@ -192,14 +192,46 @@ static void retire(struct sim_world *world, struct sim_disk *disk)
     world->retired[world->retired_count++] = disk;
 }
 
+static void use_disk(struct machine *machine, struct sim_disk *disk)
+{
+    machine->disk = disk;
+    for (struct machine *guest = machine->guests; guest != NULL; guest = guest->next_guest) {
+        guest->disk = disk;
+    }
+}
+
+static bool is_still(const struct machine *machine)
+{
+    bool is = true;
+    for (const struct port *port = machine->ports; port != NULL; port = port->next) {
+        is = is && port->dead;
+    }
+    return is;
+}
+
 void sim_put_disk(struct sim_world *world, const char *machine, struct sim_disk *disk)
 {
     struct machine *found = sim_machine(world, machine);
-    for (const struct port *port = found->ports; port != NULL; port = port->next) {
-        INVARIANT(port->dead);
+    INVARIANT(found->host == NULL);
+    INVARIANT(is_still(found));
+    for (const struct machine *guest = found->guests; guest != NULL; guest = guest->next_guest) {
+        INVARIANT(is_still(guest));
     }
     retire(world, found->disk);
-    found->disk = disk;
+    use_disk(found, disk);
+}
+
+void sim_share_disk(struct sim_world *world, const char *guest, const char *host)
+{
+    struct machine *of = sim_machine(world, host);
+    struct machine *made = sim_machine(world, guest);
+    INVARIANT(of != made && of->host == NULL);
+    INVARIANT(made->host == NULL && made->guests == NULL && made->ports == NULL);
+    sim_disk_free(made->disk);
+    made->disk = of->disk;
+    made->host = of;
+    made->next_guest = of->guests;
+    of->guests = made;
 }
 
 void sim_fail(struct sim_world *world,
@@ -340,11 +372,11 @@ void sim_tap(struct sim_world *world,
     world->tap_context = context;
 }
 
-void sim_power_cut(struct sim_world *world, const char *machine)
+/* Its processes end without a word, and its clock begins anew. */
+static void go_dark(struct sim_world *world, struct machine *machine)
 {
-    struct machine *found = sim_machine(world, machine);
     world->is_silent = true;
-    for (struct port *port = found->ports; port != NULL;) {
+    for (struct port *port = machine->ports; port != NULL;) {
         struct port *next = port->next;
         if (!port->dead) {
             sim_kill(port);
@@ -352,6 +384,22 @@ void sim_power_cut(struct sim_world *world, const char *machine)
         port = next;
     }
     world->is_silent = false;
+    machine->world_us = world->now_us;
+    machine->local_us = 0;
+    machine->paused_until_us = 0;
+    memset(machine->faults, 0, sizeof machine->faults);
+}
+
+void sim_power_cut(struct sim_world *world, const char *machine)
+{
+    struct machine *found = sim_machine(world, machine);
+    go_dark(world, found);
+    for (struct machine *guest = found->guests; guest != NULL; guest = guest->next_guest) {
+        go_dark(world, guest);
+    }
+    if (found->host != NULL) {
+        return; /* what it wrote is its host's */
+    }
     size_t count = sim_disk_unsynced(found->disk);
     uint8_t *fates = sim_alloc(count + 1);
     for (size_t i = 0; i < count; i++) {
@@ -362,11 +410,7 @@ void sim_power_cut(struct sim_world *world, const char *machine)
     struct sim_disk *after = sim_disk_after_cut(found->disk, &cut);
     free(fates);
     retire(world, found->disk);
-    found->disk = after;
-    found->world_us = world->now_us;
-    found->local_us = 0;
-    found->paused_until_us = 0;
-    memset(found->faults, 0, sizeof found->faults);
+    use_disk(found, after);
 }
 
 bool sim_has_stopped(const struct port *port)
