@@ -35,7 +35,7 @@ static void check_seqs(struct history *h, struct findings *out)
     for (size_t i = 1; i < h->sent.count; i++) {
         const struct sent_point *a = &h->sent.list[i - 1];
         const struct sent_point *b = &h->sent.list[i];
-        if (a->device != b->device) {
+        if (a->device != b->device || history_is_spoilt(h, a->device)) {
             continue;
         }
         if (a->seq == b->seq && a->message != b->message) {
@@ -68,7 +68,7 @@ static void check_boots(struct history *h, struct findings *out)
     for (size_t i = 1; i < h->boots.count; i++) {
         const struct said_boot *a = &h->boots.list[i - 1];
         const struct said_boot *b = &h->boots.list[i];
-        if (a->device == b->device && a->boot == b->boot
+        if (a->device == b->device && a->boot == b->boot && !history_is_spoilt(h, a->device)
             && (a->key != b->key || a->first != b->first)) {
             first = reused++ == 0 ? b : first;
         }

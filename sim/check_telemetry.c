@@ -91,7 +91,7 @@ static void drops_make(struct drops *d, struct history *h, bool with_gaps)
     INVARIANT(ranges != NULL && d->furthest != NULL);
     for (size_t i = 0; i < h->dropped.count; i++) {
         const struct dropped_range *from = &h->dropped.list[i];
-        if (from->is_gap && !with_gaps) {
+        if (from->is_gap && !with_gaps && !history_is_spoilt(h, from->device)) {
             continue;
         }
         bool goes_on = kept > 0 && ranges[kept - 1].device == from->device;
@@ -328,7 +328,9 @@ void check_telemetry(struct history *h, bool detected_is_enough, struct findings
                  m.example_moved.device);
     findings_add(out, CHECK_TELEMETRY, silent, "%llu drops have no reason",
                  (unsigned long long)silent);
-    class_losses(h, &m, out);
+    if (!h->loss_is_told) {
+        class_losses(h, &m, out);
+    }
     drops_free(&drops);
     free(m.lost);
 }

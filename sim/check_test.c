@@ -162,6 +162,54 @@ TEST("two messages under one number, a boot begun twice and one that goes back a
     expect(&h, false, "goes back");
 }
 
+TEST("of a device whose storage lied a gap is enough, of the others it is not")
+{
+    struct dropped_range gap = {
+        .device = 1, .from = 60, .to = 70, .reason = "missing", .is_gap = true};
+    struct history h = good();
+    lose(&h, 61, 70);
+    history_dropped(&h, &gap);
+    history_spoil(&h, 1);
+    expect(&h, false, NULL);
+    h = good();
+    lose(&h, 61, 71);
+    history_dropped(&h, &gap);
+    history_spoil(&h, 1);
+    expect(&h, false, "lost at the middle");
+    h = good();
+    lose(&h, 61, 70);
+    history_dropped(&h, &gap);
+    history_spoil(&h, 0);
+    expect(&h, false, "lost at the middle");
+}
+
+TEST("numbers used twice are found, but for a device whose storage lied")
+{
+    struct sent_point again = {
+        .device = 1, .boot = 1, .seq = 41, .message = 1, .point = point_of(1, 41, 0)};
+    struct history h = good();
+    history_sent(&h, &again);
+    history_boot(&h, &(struct said_boot){.device = 1, .boot = 1, .first = 1, .key = 77});
+    history_spoil(&h, 1);
+    expect(&h, false, NULL);
+    h = good();
+    history_sent(&h, &again);
+    history_spoil(&h, 2);
+    expect(&h, false, "name two messages");
+}
+
+TEST("where damage is told loss is accepted, and nothing that was made up")
+{
+    struct history h = good();
+    lose(&h, 61, 70);
+    h.loss_is_told = true;
+    expect(&h, true, NULL);
+    h = good();
+    history_applied(&h, 2, point_of(2, 1000, 1), 7);
+    h.loss_is_told = true;
+    expect(&h, true, "never sent");
+}
+
 TEST("overlapping drops cover what any of them covers")
 {
     struct history h = good();

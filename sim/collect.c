@@ -2,7 +2,9 @@
 
 #include "base/invariant.h"
 #include "codec/message.h"
+#include "codec/metrics_text.h"
 #include "io/bus.h"
+#include "io/read_all.h"
 #include "io/store.h"
 #include "sim/watch.h"
 
@@ -204,4 +206,34 @@ bool collect_is_ingested(struct plant *plant, uint32_t gateways)
     }
     plant_leave(&reader);
     return all;
+}
+
+/* ---- is damage told? ---- */
+
+static bool refuses(const struct plant *plant, uint32_t process)
+{
+    return !plant_is_up(plant, process) && plant_refusals(plant, process) > 0;
+}
+
+static void ignore(void *role, const struct port_event *ev)
+{
+    (void)role;
+    (void)ev;
+}
+
+bool collect_is_damage_told(struct plant *plant)
+{
+    static uint8_t text[65536];
+    size_t len = 0;
+    double damaged = 0;
+    bool told = false;
+    for (uint32_t i = 0; i < plant_device(plant, 0); i++) {
+        told = told || refuses(plant, i);
+    }
+    struct port *port = sim_start(plant_world(plant), "core", ignore, NULL);
+    if (port_file_read_all(port, "/hf/run/ingest.metrics", text, sizeof text, &len) == PORT_OK) {
+        (void)metrics_first(slice_of(text, len), "holdfast_ingest_sources_damaged", &damaged);
+    }
+    port_close_all(port);
+    return told || damaged > 0;
 }

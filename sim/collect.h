@@ -20,4 +20,7 @@ bool collect_is_ingested(struct plant *plant, uint32_t gateways);
  */
 void check_registry(struct plant_reader *reader, uint32_t devices, struct findings *out);
 
+/* Does a server role say that its storage is damaged: by refusing to start, or in its metrics? */
+bool collect_is_damage_told(struct plant *plant);
+
 #endif

@@ -293,14 +293,22 @@ static int go_seeds(const struct options *o)
 
 static int go_list(void)
 {
+    static const char letters[COVER_COUNT + 1] = "HODT-";
     scenario_list(stdout);
-    (void)printf("\nfaults, and what each leaves of the promises (telemetry numbers registry "
-                 "liveness promises: H holds, D detected, - not asked)\n");
+    (void)printf(
+        "\nfaults, and what each leaves of the promises (telemetry numbers registry "
+        "liveness promises: H holds, O for all others, D detected, T shown or damage told, "
+        "- not asked; behind the stroke where it is done to the core)\n");
     for (int i = 0; i < FAULT_KIND_COUNT; i++) {
         const struct fault_row *row = fault_row((enum fault_kind)i);
         (void)printf("  %-16s", row->name);
         for (int c = 0; c < CHECKER_COUNT; c++) {
-            (void)printf(" %c", "HD-"[row->covers[c]]);
+            (void)printf(" %c", letters[row->covers[c]]);
+        }
+        for (int c = 0; row->target == FAULT_ON_MACHINE && fault_is_beyond((enum fault_kind)i)
+                        && c < CHECKER_COUNT;
+             c++) {
+            (void)printf("%s%c", c == 0 ? " | " : " ", letters[row->on_core[c]]);
         }
         (void)printf("  %s\n", row->what);
     }

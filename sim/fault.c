@@ -5,12 +5,20 @@
 #include <string.h>
 
 #define H COVER_HOLDS
+#define O COVER_OTHERS
 #define D COVER_DETECTED
+#define T COVER_TOLD
 #define N COVER_NOTHING
 /* In the order of enum checker: telemetry, numbers, registry, liveness, promises. */
 #define ALL                                                                                        \
     {                                                                                              \
         H, H, H, H, H                                                                              \
+    }
+
+/* Numbers are the devices' own, whatever becomes of the core. */
+#define CORE                                                                                       \
+    {                                                                                              \
+        T, H, N, N, D                                                                              \
     }
 
 static const struct fault_row rows[FAULT_KIND_COUNT] = {
@@ -39,25 +47,33 @@ static const struct fault_row rows[FAULT_KIND_COUNT] = {
     [FAULT_SYNC_FAILS] = {"sync-fails", FAULT_ON_MACHINE, {"n"}, ALL, "fsync fails once"},
     [FAULT_DISK_DIES] = {"disk-dies", FAULT_ON_MACHINE, {"n", "ms"}, ALL, "EIO for ever"},
     [FAULT_SLOW_SYNC] = {"slow-sync", FAULT_ON_MACHINE, {"us", "ms"}, ALL, "a slow disk"},
-    [FAULT_ROLL_BACK] =
-        {"roll-back", FAULT_ON_DEVICE, {"after-ms", "ms"}, {D, N, H, N, D}, "an old disk again"},
-    [FAULT_CLONE] = {"clone", FAULT_ON_DEVICE, {"ms"}, {D, N, H, N, D}, "one disk, two machines"},
+    [FAULT_ROLL_BACK] = {"roll-back",
+                         FAULT_ON_MACHINE,
+                         {"after-ms", "ms"},
+                         {D, O, H, O, D},
+                         "an old disk again",
+                         CORE},
+    [FAULT_CLONE] = {"clone", FAULT_ON_DEVICE, {"ms"}, {D, O, H, O, D}, "one disk, two machines"},
     [FAULT_LYING_SYNC] = {"lying-sync",
-                          FAULT_ON_DEVICE,
+                          FAULT_ON_MACHINE,
                           {"after-ms", "ms"},
-                          {D, N, H, N, D},
-                          "syncs keep nothing, then a power cut"},
+                          {D, O, H, O, D},
+                          "syncs keep nothing, then a power cut",
+                          CORE},
     [FAULT_LOST_WRITE] = {"lost-write",
-                          FAULT_ON_DEVICE,
+                          FAULT_ON_MACHINE,
                           {"n", "after-ms", "ms"},
-                          {D, N, H, N, D},
-                          "a write reaches nothing, then a power cut"},
+                          {D, O, H, O, D},
+                          "a write reaches nothing, then a power cut",
+                          CORE},
     [FAULT_MISDIRECT] = {"misdirect",
-                         FAULT_ON_DEVICE,
+                         FAULT_ON_MACHINE,
                          {"n", "after-ms", "ms"},
-                         {D, N, H, N, D},
-                         "a write reaches another place, then a power cut"},
-    [FAULT_ROT] = {"rot", FAULT_ON_DEVICE, {"n", "ms"}, {D, N, H, N, D}, "bits flip at rest"},
+                         {D, O, H, O, D},
+                         "a write reaches another place, then a power cut",
+                         CORE},
+    [FAULT_ROT] =
+        {"rot", FAULT_ON_MACHINE, {"n", "ms"}, {D, O, H, O, D}, "bits flip at rest", CORE},
     [FAULT_HOSTILE_DEVICE] =
         {"hostile-device", FAULT_ON_DEVICE, {"n"}, ALL, "a valid identity that lies"},
     [FAULT_HOSTILE_GATEWAY] = {"hostile-gateway",
@@ -94,13 +110,9 @@ bool fault_is_beyond(enum fault_kind kind)
     return false;
 }
 
-enum cover fault_cover(uint64_t kinds, enum checker which)
+enum cover fault_cover(enum fault_kind kind, const char *target, enum checker which)
 {
-    enum cover weakest = COVER_HOLDS;
-    for (int i = 0; i < FAULT_KIND_COUNT; i++) {
-        if ((kinds >> i & 1) != 0 && rows[i].covers[which] > weakest) {
-            weakest = rows[i].covers[which];
-        }
-    }
-    return weakest;
+    bool is_device = strncmp(target, "dev-", 4) == 0;
+    return !is_device && fault_is_beyond(kind) ? rows[kind].on_core[which]
+                                               : rows[kind].covers[which];
 }

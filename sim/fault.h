@@ -38,7 +38,7 @@ enum fault_kind {
     FAULT_DISK_DIES,   /* from the n-th write on all fail, until the machine is started again */
     FAULT_SLOW_SYNC,   /* a sync takes us, for ms */
     /* storage that lies: beyond what is promised */
-    FAULT_ROLL_BACK,  /* after ms the disk becomes what it is now (flash restored, stale gateway) */
+    FAULT_ROLL_BACK,  /* after ms the disk becomes what it is now (flash or a backup restored) */
     FAULT_CLONE,      /* a second machine runs from a copy of this disk, for ms */
     FAULT_LYING_SYNC, /* for ms syncs keep nothing, then the power goes, and they are honest again
                        */
@@ -65,9 +65,14 @@ enum fault_target {
 /* What remains of a promise where the fault may happen. */
 enum cover {
     COVER_HOLDS,    /* all of it */
-    COVER_DETECTED, /* it may be broken, never silently */
+    COVER_OTHERS,   /* all of it for every device that it was not done to; of those, nothing */
+    COVER_DETECTED, /* of those it was done to it may be broken, never silently; all of it for
+                       others */
+    COVER_TOLD,     /* it may be broken where a gap shows it, or where a server role says that its
+                       storage is damaged */
     COVER_NOTHING   /* the checker is not asked */
 };
+enum { COVER_COUNT = COVER_NOTHING + 1 };
 
 struct fault_row {
     const char *name;
@@ -75,6 +80,7 @@ struct fault_row {
     const char *args[FAULT_ARGS_MAX]; /* their names, NULL beyond the last */
     enum cover covers[CHECKER_COUNT];
     const char *what;
+    enum cover on_core[CHECKER_COUNT]; /* beyond what is promised: where it is done to the core */
 };
 
 const struct fault_row *fault_row(enum fault_kind kind);
@@ -83,7 +89,7 @@ bool fault_find(const char *name, enum fault_kind *out);
 /* Beyond what is promised: kept for runs that ask for it. */
 bool fault_is_beyond(enum fault_kind kind);
 
-/* The weakest cover of a checker where these kinds may happen (bit k: kind k). */
-enum cover fault_cover(uint64_t kinds, enum checker which);
+/* What one such event leaves of a promise, done to this target. */
+enum cover fault_cover(enum fault_kind kind, const char *target, enum checker which);
 
 #endif

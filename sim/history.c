@@ -3,6 +3,7 @@
 #include "base/invariant.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void *grown(void *list, size_t count, size_t *cap, size_t item)
 {
@@ -51,7 +52,25 @@ void history_free(struct history *h)
     free(h->applied.list);
     free(h->dropped.list);
     free(h->boots.list);
+    free(h->spoilt);
     *h = (struct history){0};
+}
+
+void history_spoil(struct history *h, uint32_t device)
+{
+    if (device >= h->spoilt_cap) {
+        uint32_t cap = (device + 1) * 2;
+        h->spoilt = realloc(h->spoilt, cap);
+        INVARIANT(h->spoilt != NULL);
+        memset(h->spoilt + h->spoilt_cap, 0, cap - h->spoilt_cap);
+        h->spoilt_cap = cap;
+    }
+    h->spoilt[device] = true;
+}
+
+bool history_is_spoilt(const struct history *h, uint32_t device)
+{
+    return device < h->spoilt_cap && h->spoilt[device];
 }
 
 #define EXCLUDE(part, who)                                                                         \

@@ -56,6 +56,9 @@ struct history {
     HISTORY_LIST(applied_point) applied;
     HISTORY_LIST(dropped_range) dropped;
     HISTORY_LIST(said_boot) boots;
+    bool *spoilt; /* by device: its storage lied, or it was two */
+    uint32_t spoilt_cap;
+    bool loss_is_told; /* a server role says that its storage is damaged */
 };
 
 void history_sent(struct history *h, const struct sent_point *point);
@@ -68,15 +71,20 @@ void history_free(struct history *h);
 /* Forgets everything of this device: it has been somebody else's. */
 void history_exclude(struct history *h, uint32_t device);
 
+/* The storage of this device lied: of it less is asked. */
+void history_spoil(struct history *h, uint32_t device);
+bool history_is_spoilt(const struct history *h, uint32_t device);
+
 /*
  * acked is inside applied plus declared drops; applied is inside sent, with the times it was sent
  * with; nothing is applied twice; each drop has a reason. Losses are classed by where they lie
- * among what the device sent. With `detected_is_enough` what was acknowledged may be missing where
- * a gap says so. Sorts the lists.
+ * among what the device sent. Of spoilt devices, with `detected_is_enough` of all, what was
+ * acknowledged may be missing where a gap says so; where loss is told, anywhere. Sorts the lists.
  */
 void check_telemetry(struct history *h, bool detected_is_enough, struct findings *out);
 
-/* No sequence number names two messages, no boot two ephemeral keys. Sorts the lists. */
+/* No sequence number names two messages, no boot two ephemeral keys, but for spoilt devices. Sorts
+ * the lists. */
 void check_numbers(struct history *h, struct findings *out);
 
 #endif

@@ -99,6 +99,23 @@ uint64_t plan_kinds(const struct plan *plan)
     return kinds;
 }
 
+enum cover plan_cover(const struct plan *plan, enum checker which)
+{
+    enum cover weakest = COVER_HOLDS;
+    for (size_t i = 0; i < plan->count; i++) {
+        enum cover left = fault_cover(plan->events[i].kind, plan->events[i].target, which);
+        weakest = left > weakest ? left : weakest;
+    }
+    return weakest;
+}
+
+bool plan_names(const struct plan_event *event, const char *machine)
+{
+    size_t all = strcspn(event->target, "*");
+    return strcmp(event->target, machine) == 0
+           || (event->target[all] == '*' && strncmp(event->target, machine, all) == 0);
+}
+
 /* ---- reading ---- */
 
 struct line {

@@ -83,4 +83,10 @@ void plan_write(const struct plan *plan, struct writer *w);
 /* The kinds that happen in it, a bit each. */
 uint64_t plan_kinds(const struct plan *plan);
 
+/* The weakest cover of a checker that any of its events leaves. */
+enum cover plan_cover(const struct plan *plan, enum checker which);
+
+/* Does the event name this machine, by its name or as one of all? */
+bool plan_names(const struct plan_event *event, const char *machine);
+
 #endif

@@ -76,12 +76,47 @@ TEST("a swarm has some kinds on and never all; every kind is on in some run, in 
         CHECK(kinds != 0 && (kinds & ~all[beyond]) == 0 && kinds != all[beyond]);
         seen[beyond] |= kinds;
         for (int i = 0; i < CHECKER_COUNT && !beyond; i++) {
-            CHECK(fault_cover(kinds, (enum checker)i) == COVER_HOLDS);
+            CHECK(plan_cover(&plan, (enum checker)i) == COVER_HOLDS);
         }
         plan_free(&plan);
     }
     CHECK_U64(seen[0], all[0]);
     CHECK_U64(seen[1], all[1]);
+}
+
+TEST("what a lie leaves of a promise depends on whose disk it is, and the weakest counts")
+{
+    static const struct {
+        const char *events;
+        enum cover telemetry, numbers, registry, liveness;
+    } rows[] = {
+        {"at 1 kill gw-1 1", COVER_HOLDS, COVER_HOLDS, COVER_HOLDS, COVER_HOLDS},
+        {"at 1 rot dev-0001 1 1", COVER_DETECTED, COVER_OTHERS, COVER_HOLDS, COVER_OTHERS},
+        {"at 1 rot dev-* 1 1", COVER_DETECTED, COVER_OTHERS, COVER_HOLDS, COVER_OTHERS},
+        {"at 1 rot core 1 1", COVER_TOLD, COVER_HOLDS, COVER_NOTHING, COVER_NOTHING},
+        {"at 1 rot core 1 1\nat 2 clone dev-0000 9", COVER_TOLD, COVER_OTHERS, COVER_NOTHING,
+         COVER_NOTHING},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[256];
+        struct plan plan;
+        struct plan_fault fault = {0};
+        (void)snprintf(text, sizeof text, "plan 1\n%s\n", rows[i].events);
+        REQUIRE(plan_read(&plan, slice_text(text), &fault));
+        CHECK(plan_cover(&plan, CHECK_TELEMETRY) == rows[i].telemetry);
+        CHECK(plan_cover(&plan, CHECK_NUMBERS) == rows[i].numbers);
+        CHECK(plan_cover(&plan, CHECK_REGISTRY) == rows[i].registry);
+        CHECK(plan_cover(&plan, CHECK_LIVENESS) == rows[i].liveness);
+        plan_free(&plan);
+    }
+}
+
+TEST("an event names a machine by its name or as one of all of its kind")
+{
+    struct plan_event event = {.target = "dev-*"};
+    CHECK(plan_names(&event, "dev-0000") && !plan_names(&event, "gw-1"));
+    event = (struct plan_event){.target = "gw-1"};
+    CHECK(plan_names(&event, "gw-1") && !plan_names(&event, "gw-10"));
 }
 
 TEST("the events of a plan are in the order of their times, equal ones in that of adding")

@@ -94,7 +94,9 @@ static const char *cover_name(enum cover cover)
 {
     switch (cover) {
     case COVER_HOLDS: return "must hold";
+    case COVER_OTHERS: return "must hold of all others";
     case COVER_DETECTED: return "loss must be detected";
+    case COVER_TOLD: return "loss must be shown, or damage told";
     case COVER_NOTHING: return "not asked: beyond what is promised";
     }
     UNREACHABLE();

@@ -345,7 +345,10 @@ static bool is_there(const struct strikes *s, const struct plan_event *e)
     uint32_t found;
     switch (fault_row(e->kind)->target) {
     case FAULT_ON_LINK: return is_machine(s, e->target) && is_machine(s, e->other);
-    case FAULT_ON_MACHINE: return is_machine(s, e->target);
+    case FAULT_ON_MACHINE: /* a disk that lies is one's own */
+        return is_machine(s, e->target)
+               && (!fault_is_beyond(e->kind) || find_device(s, e->target, &found)
+                   || strcmp(e->target, "core") == 0);
     case FAULT_ON_DEVICE: return find_device(s, e->target, &found);
     case FAULT_ON_PROCESS:
     case FAULT_ON_GATEWAY: return find_process(s, e->target, &found);

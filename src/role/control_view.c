@@ -361,6 +361,27 @@ static double traces_of(const struct control *c)
     return sum;
 }
 
+/* What a damaged journal holds waits there, and no lag tells of it. */
+static void write_ingest_notice(struct json_writer *j, struct control *c)
+{
+    const struct report *r = reports_find(c, slice_text("ingest"));
+    double damaged = 0;
+    if (r != NULL) {
+        (void)metrics_first(slice_of(r->text, r->len), "holdfast_ingest_sources_damaged", &damaged);
+    }
+    if (damaged > 0) {
+        write_notice(j, &(struct notice){
+                            .severity = "failing",
+                            .what = slice_text("The spool of a gateway cannot be read"),
+                            .why = "Its files are damaged where ingest has to go on: what the "
+                                   "gateway acknowledged since is not applied. The log of ingest "
+                                   "names gateway and position.",
+                            .next = "Show gateways",
+                            .href = slice_text("/"),
+                        });
+    }
+}
+
 static void write_attention(struct json_writer *j, struct control *c)
 {
     json_array(j);
@@ -383,6 +404,7 @@ static void write_attention(struct json_writer *j, struct control *c)
                             .href = slice_text("/"),
                         });
     }
+    write_ingest_notice(j, c);
     write_server_notices(j, c);
     write_gateway_notices(j, c);
     write_device_notices(j, &c->fleet);

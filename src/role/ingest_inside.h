@@ -37,7 +37,7 @@ struct ingest_source {
     char name[STORE_GATEWAY_MAX + 1];
     uint64_t gateway;          /* as the core names it */
     struct bus_reader *reader; /* NULL: its stream is not there yet, or broken */
-    bool is_broken;            /* said so already */
+    bool is_broken;            /* said so, and no record of it could be read since */
     bool is_moved;             /* in this batch */
     struct store_source state; /* position behind the last record that was decided */
 };
@@ -139,6 +139,7 @@ void ingest_rescan(struct ingest *in);
 
 /* The next record of any source, borrowed until the next call; NULL: nothing durable is left. */
 struct ingest_source *ingest_next(struct ingest *in, struct slice *record, bus_position *next);
+uint32_t ingest_sources_damaged(const struct ingest *in); /* that cannot be read */
 uint64_t ingest_lag_bytes(struct ingest *in);
 
 /* The name of a gateway by the core's number; "" for none that is known. */

@@ -54,6 +54,9 @@ static void write_gauges(struct writer *w, struct ingest *in)
          ingest_lag_bytes(in)},
         {"holdfast_ingest_devices_in_memory", "Devices held in memory.", in->core.table.count},
         {"holdfast_ingest_sources", "Gateways whose journal is known.", in->sources_count},
+        {"holdfast_ingest_sources_damaged",
+         "Gateways whose journal cannot be read where it is to be read next.",
+         ingest_sources_damaged(in)},
     };
     for (size_t i = 0; i < COUNT_OF(plain); i++) {
         metrics_name(w, plain[i].name, "gauge", plain[i].help);

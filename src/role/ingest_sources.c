@@ -63,7 +63,7 @@ static void open_source(struct ingest *in, struct ingest_source *source)
     }
     switch (bus_reader_open(in->port, in->paths, source->state.position, source, &source->reader,
                             &why)) {
-    case BUS_OK: source->is_broken = false; break;
+    case BUS_OK: break;  /* whether it can be read is seen when it is */
     case BUS_END: break; /* the gateway has not begun it */
     case BUS_GONE:
         /* What lay between was removed unread. It is lost, and is said to be; the rest is still to
@@ -108,7 +108,10 @@ struct ingest_source *ingest_next(struct ingest *in, struct slice *record, bus_p
             continue;
         }
         switch (bus_next(source->reader, record, next)) {
-        case BUS_OK: in->turn = (in->turn + i + 1) % in->sources_count; return source;
+        case BUS_OK:
+            in->turn = (in->turn + i + 1) % in->sources_count;
+            source->is_broken = false;
+            return source;
         case BUS_END: break;
         case BUS_GONE:
             say_once(source, "no longer has what was to be read next",
@@ -124,6 +127,15 @@ struct ingest_source *ingest_next(struct ingest *in, struct slice *record, bus_p
         }
     }
     return NULL;
+}
+
+uint32_t ingest_sources_damaged(const struct ingest *in)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < in->sources_count; i++) {
+        count += in->sources[i].is_broken;
+    }
+    return count;
 }
 
 uint64_t ingest_lag_bytes(struct ingest *in)

@@ -734,6 +734,64 @@ TEST("wherever the disk fills up, no cursor is ahead of its points")
     end(&world);
 }
 
+static void note_segment(void *context, const char *name)
+{
+    if (strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".seg") == 0) {
+        (void)snprintf(context, 64, "%s", name);
+    }
+}
+
+/* The byte at `at` of the only segment of gw-1. */
+static void flip(struct world *world, uint64_t at)
+{
+    char path[400];
+    char name[64] = "";
+    uint8_t byte = 0;
+    size_t got = 0;
+    struct port_file *file = NULL;
+    (void)snprintf(path, sizeof path, "%s/gateway/gw-1/spool", dir);
+    CHECK(port_dir_list(world->port, path, note_segment, name) == PORT_OK);
+    (void)snprintf(path, sizeof path, "%s/gateway/gw-1/spool/%s", dir, name);
+    REQUIRE(port_file_open(world->port, path, PORT_READ | PORT_WRITE, &file) == PORT_OK);
+    CHECK(port_file_read(file, at, &byte, 1, &got) == PORT_OK && got == 1);
+    byte ^= 0x40;
+    CHECK(port_file_write(file, at, slice_of(&byte, 1)) == PORT_OK);
+    port_file_close(file);
+}
+
+TEST("a damaged spool is counted for as long as it is, and the others are applied")
+{
+    struct world world;
+    struct port_why why = {{0}};
+    REQUIRE(begin(&world, 2));
+    greet(&world, 0, &device[0], 1);
+    greet(&world, 1, &device[1], 1);
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        tell(&world, 0, &device[0], seq);
+        tell(&world, 1, &device[1], seq);
+    }
+    make_durable(&world);
+    flip(&world, bus_durable(world.writers[0]) / 2);
+    struct ingest_config config = config_of(0);
+    struct ingest *in = ingest_open(world.port, &config, &why);
+    REQUIRE(in != NULL);
+    for (int i = 0; i < 3; i++) {
+        ingest_rescan(in); /* opens it again, which says nothing of what is in it */
+        CHECK_U64(ingest_sources_damaged(in), i > 0 ? 1 : 0);
+        ingest_drain(in);
+        CHECK_U64(ingest_sources_damaged(in), 1);
+    }
+    flip(&world, bus_durable(world.writers[0]) / 2);
+    ingest_rescan(in);
+    ingest_drain(in);
+    CHECK_U64(ingest_sources_damaged(in), 0);
+    ingest_close(in);
+    bool is_whole;
+    CHECK_U64(stored(&device[0], &is_whole), 10);
+    CHECK_U64(stored(&device[1], &is_whole), 10);
+    end(&world);
+}
+
 TEST("it ends by SIGTERM with everything committed, and says why where it cannot begin")
 {
     struct world world;
