@@ -87,6 +87,7 @@ static int run_keeper(const struct config *c)
     struct keeper_config keeper = {.data = c->data,
                                    .domain = c->site_domain,
                                    .device_lifetime_max_ms = c->device_lifetime_ms,
+                                   .application_lifetime_max_ms = c->application_lifetime_ms,
                                    .sandbox = sandbox_of(c)};
     return keeper_run(&keeper);
 }
@@ -105,6 +106,9 @@ static int run_control(const struct config *c)
         .devices_listen = address_of(c->devices_listen),
         .require_linking = c->require_linking,
         .device_lifetime_ms = c->device_lifetime_ms,
+        .application_lifetime_ms = c->application_lifetime_ms,
+        .applications = c->applications,
+        .applications_count = c->applications_count,
         .metrics_listen = address_of(c->metrics_listen),
         .ready_path = path_in(c, "run/control.ready"),
         .sandbox = sandbox_of(c),

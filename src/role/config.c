@@ -16,10 +16,11 @@ struct reading {
     const char *table; /* of the config_schema; NULL before the first heading */
     uint32_t gateway;  /* index of the one being read */
     uint32_t tables_seen;
+    uint32_t application_keys; /* seen of the [[application]] being read */
 };
 
 static const char *const tables[] = {"site",   "console", "devices", "metrics", "ca",
-                                     "enroll", "bus",     "store",   "gateway"};
+                                     "enroll", "bus",     "store",   "gateway", "application"};
 
 static bool complain(struct reading *r,
                      const char *code,
@@ -39,6 +40,44 @@ static bool complain(struct reading *r,
 
 /* ---- one entry of the file ---- */
 
+static bool begin_application(struct reading *r, const struct toml_entry *entry)
+{
+    if (r->config->applications_count == CONFIG_APPLICATIONS_MAX) {
+        return complain(r, "HF-1007", entry->line, entry->column, "too many applications",
+                        "the configuration has at most 64",
+                        "give the others their grants by command: holdfast grant NAME");
+    }
+    r->config->applications[r->config->applications_count++] = (struct grant){0};
+    r->application_keys = 0;
+    return true;
+}
+
+static bool read_application_key(struct reading *r, const struct toml_entry *entry)
+{
+    static const char *const keys[] = {"name", "publish", "subscribe", "client_ids"};
+    struct grant *grant = &r->config->applications[r->config->applications_count - 1];
+    const char *near = nearest_word(entry->name, keys, COUNT_OF(keys));
+    const char *wrong = NULL;
+    bool is_known = false;
+    char what[200];
+    char todo[120];
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        is_known = is_known || slice_is_text(entry->name, keys[i]);
+    }
+    (void)snprintf(
+        what, sizeof what, "%s \"%.*s\" in [application]", is_known ? "value of" : "unknown key",
+        (int)(entry->name.len > 60 ? 60 : entry->name.len), (const char *)entry->name.at);
+    if (is_known) {
+        return grant_take_key(entry, grant, &r->application_keys, &wrong)
+               || complain(r, "HF-1006", entry->value_line, entry->value_column, what, wrong,
+                           "correct it; nothing was started");
+    }
+    (void)snprintf(todo, sizeof todo, near ? "did you mean \"%s\"? nothing was started" : "%s",
+                   near ? near : "remove it; nothing was started");
+    return complain(r, "HF-1004", entry->line, entry->column, what,
+                    "0.1.0 does not know this key, and unknown keys are never ignored", todo);
+}
+
 static bool read_table(struct reading *r, const struct toml_entry *entry)
 {
     char what[200];
@@ -46,21 +85,27 @@ static bool read_table(struct reading *r, const struct toml_entry *entry)
         if (!slice_is_text(entry->name, tables[i])) {
             continue;
         }
-        bool many = strcmp(tables[i], "gateway") == 0;
+        bool is_application = strcmp(tables[i], "application") == 0;
+        bool many = is_application || strcmp(tables[i], "gateway") == 0;
         if (entry->kind == TOML_TABLE_ITEM && !many) {
             (void)snprintf(what, sizeof what, "[[%s]] may stand once", tables[i]);
             return complain(r, "HF-1005", entry->line, entry->column, what,
-                            "only gateways come in numbers", "write it with one pair of brackets");
+                            "only gateways and applications come in numbers",
+                            "write it with one pair of brackets");
         }
         if ((r->tables_seen >> i & 1) != 0 && entry->kind == TOML_TABLE) {
             (void)snprintf(what, sizeof what, "a second [%s]", tables[i]);
             return complain(r, "HF-1005", entry->line, entry->column, what,
                             "the same table twice would hide one of the two",
-                            many ? "write [[gateway]] for each of several gateways"
-                                 : "join the two");
+                            is_application ? "write [[application]] for each of several"
+                            : many         ? "write [[gateway]] for each of several gateways"
+                                           : "join the two");
         }
         r->tables_seen |= 1u << i;
         r->table = tables[i];
+        if (is_application) {
+            return begin_application(r, entry);
+        }
         if (many && r->config->gateways_count == CONFIG_GATEWAYS_MAX) {
             return complain(r, "HF-1007", entry->line, entry->column, "too many gateways",
                             "one machine runs at most 16",
@@ -169,6 +214,9 @@ static bool read_key(struct reading *r, const struct toml_entry *entry)
     if (r->table == NULL) {
         return complain(r, "HF-1004", entry->line, entry->column, "a key before the first [table]",
                         "every key belongs to a table", "put it below its [table]");
+    }
+    if (strcmp(r->table, "application") == 0) {
+        return read_application_key(r, entry);
     }
     const struct config_row *row = find_row(r->table, entry->name);
     if (row == NULL) {
@@ -295,6 +343,27 @@ static bool check_gateway(struct reading *r, uint32_t index)
     return true;
 }
 
+static bool check_applications(struct reading *r)
+{
+    const struct config *c = r->config;
+    for (uint32_t i = 0; i < c->applications_count; i++) {
+        const struct grant *g = &c->applications[i];
+        struct slice at;
+        char text[GRANT_ITEM_MAX + 1];
+        const char *wrong = grant_fault(g, &at);
+        for (uint32_t k = 0; k < i && wrong == NULL; k++) {
+            wrong = slice_equal(c->applications[k].name, g->name) ? "two have this name" : NULL;
+        }
+        if (wrong != NULL) {
+            (void)snprintf(text, sizeof text, "%.*s", (int)(at.len < 200 ? at.len : 200),
+                           at.len > 0 ? (const char *)at.at : "");
+            return say(r, "HF-1006", wrong, "correct it; nothing was started",
+                       "[[application]] cannot grant", text);
+        }
+    }
+    return true;
+}
+
 static bool check_all(struct reading *r)
 {
     struct config *c = r->config;
@@ -326,7 +395,7 @@ static bool check_all(struct reading *r)
             return false;
         }
     }
-    return true;
+    return check_applications(r);
 }
 
 /* ---- the whole ---- */

@@ -8,11 +8,13 @@
 #define ROLE_CONFIG_H
 
 #include "base/slice.h"
+#include "codec/grants.h"
 #include "io/port.h"
 
 enum {
     CONFIG_TEXT_MAX = 256,
     CONFIG_GATEWAYS_MAX = 16,
+    CONFIG_APPLICATIONS_MAX = 64,
     CONFIG_LIST_MAX = 8,
     CONFIG_FILE_MAX = 65536,
     CONFIG_KEYS_MAX = 32
@@ -53,12 +55,16 @@ struct config {
     char devices_listen[CONFIG_TEXT_MAX];
     char metrics_listen[CONFIG_TEXT_MAX];
     uint64_t device_lifetime_ms;
+    uint64_t application_lifetime_ms; /* the longest that the keeper signs */
     bool require_linking;
     char bus_kind[CONFIG_TEXT_MAX];
     char store_kind[CONFIG_TEXT_MAX];
     uint64_t retain_ms;
     uint32_t gateways_count;
     struct config_gateway gateways[CONFIG_GATEWAYS_MAX];
+    uint32_t applications_count;
+    struct grant applications[CONFIG_APPLICATIONS_MAX]; /* slices into the file's text, which
+                                                           config_read keeps */
     uint8_t origin[CONFIG_GATEWAYS_MAX + 1]
                   [CONFIG_KEYS_MAX]; /* of each key, per gateway; last: all other tables */
 };

@@ -21,6 +21,8 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"devices", "listen", VALUE_TEXT, OF(devices_listen), "https://localhost:9443", 1, 200},
     {"metrics", "listen", VALUE_TEXT, OF(metrics_listen), "http://localhost:9464", 1, 200},
     {"ca", "device_lifetime", VALUE_DURATION, OF(device_lifetime_ms), "91 d", 60000, DAYS(825)},
+    {"ca", "application_lifetime", VALUE_DURATION, OF(application_lifetime_ms), "398 d", 60000,
+     DAYS(398)},
     {"enroll", "require_linking", VALUE_SWITCH, OF(require_linking), "false", 0, 0},
     {"bus", "kind", VALUE_TEXT, OF(bus_kind), "embedded", 1, 20},
     {"store", "kind", VALUE_TEXT, OF(store_kind), "embedded", 1, 20},

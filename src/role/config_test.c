@@ -33,6 +33,15 @@ static const struct {
     {"[console]\nlisten = \"localhost\"", "HF-1006", "is not an address", ""},
     {"[bus]\nkind = \"nats\"", "HF-1008", "bus.kind is nats", ""},
     {"name = \"x\"", "HF-1004", "f.toml:1:1: a key before the first [table]", ""},
+    {"[[application]]\nname=\"a\"\nsubscribes=[\"x\"]", "HF-1004", "f.toml:3:1: unknown key",
+     "did you mean \"subscribe\"?"},
+    {"[[application]]\nname=\"a\"\nkeys=[\"x\"]", "HF-1004", "unknown key \"keys\"", ""},
+    {"[[application]]\nname=\"a\"\nsubscribe=\"x\"", "HF-1006", "f.toml:3:11: value of", ""},
+    {"[[application]]\nname=\"a\"", "HF-1006", "cannot grant a", ""},
+    {"[[application]]\nname=\"a\"\npublish=[\"hf/1/x\"]", "HF-1006", "cannot grant hf/1/x", ""},
+    {"[[application]]\nname=\"a\"\nsubscribe=[\"x\"]\n[[application]]\nname=\"a\"\nsubscribe="
+     "[\"x\"]",
+     "HF-1006", "cannot grant a", ""},
     {"[site\n", "HF-1002", "f.toml:1:6: the heading is not closed with ]", ""},
 };
 
@@ -85,6 +94,22 @@ TEST("what the file says is in force and is said to be from the file")
     CHECK_U64(config.gateways[1].versions.count, 2);
     config_explain(&config, count_files, &count);
     CHECK_U64(count, 1);
+}
+
+TEST("applications are granted by the configuration, as many as stand there")
+{
+    static struct config config;
+    struct config_fault fault;
+    REQUIRE(config_parse("f.toml",
+                         slice_text("[[application]]\nname = \"historian\"\nsubscribe = "
+                                    "[\"hf/1/+/t/#\"]\nclient_ids = [\"historian-*\"]\n"
+                                    "[[application]]\nname = \"hmi\"\npublish = [\"plant/#\"]\n"),
+                         &config, &fault));
+    CHECK_U64(config.applications_count, 2);
+    CHECK(slice_is_text(config.applications[0].subscribe.items[0], "hf/1/+/t/#"));
+    CHECK(grant_allows_client_id(&config.applications[0], slice_text("historian-2")));
+    CHECK(slice_is_text(config.applications[1].publish.items[0], "plant/#"));
+    CHECK_U64(config.gateways_count, 1);
 }
 
 TEST("a url is a scheme, a host and a port")

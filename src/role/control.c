@@ -84,6 +84,7 @@ static void tick(struct control *c)
         streams_tick(c);
     }
     login_sweep(c);
+    control_grants_tick(c);
     refresh_tls(c);
     if (c->devices != NULL) {
         control_devices_refresh(c->devices);
@@ -146,6 +147,9 @@ static bool open_registry(struct control *c)
     if (registry_open(c->port, path, true, &c->registry, &why) != REGISTRY_OK
         || operators_open(c->registry, &c->operators, &why) != REGISTRY_OK) {
         return say("the registry cannot be opened", why.text);
+    }
+    if (!control_grants_open(c, &why)) {
+        return say("the grants of applications cannot be opened", why.text);
     }
     return fleet_open(c) || say("the registry cannot be read", path);
 }
@@ -366,6 +370,7 @@ static void close_all(struct control *c)
     if (c->store != NULL) {
         store_close(c->store);
     }
+    control_grants_close(c);
     operators_close(c->operators);
     if (c->registry != NULL) {
         registry_close(c->registry);
@@ -429,6 +434,7 @@ static bool give_up_rights(struct control *c)
     confine_path(&writes, data, "run");
     confine_path(&writes, data, "store");
     confine_path(&writes, data, "control");
+    confine_path(&writes, data, "grants");
     confine_folder_of(&writes, c->config->ready_path);
     return confine(
         c->port, "control", c->config->sandbox,

@@ -7,6 +7,7 @@
 #define ROLE_CONTROL_H
 
 #include "base/slice.h"
+#include "codec/grants.h"
 #include "io/port.h"
 #include "role/confine.h"
 
@@ -23,10 +24,13 @@ struct control_config {
     const char *devices_listen;  /* device services, "127.0.0.1:9443"; NULL: none */
     bool require_linking;        /* first enrolments must be linked to their connection */
     uint64_t device_lifetime_ms; /* of the certificates issued */
-    const char *metrics_listen;  /* NULL: none */
-    const char *ready_path;      /* written, atomically, when all listeners are open:
-                                    {"v":1,"console":PORT,...}; NULL: not */
-    enum confine_policy sandbox; /* of control_run */
+    uint64_t application_lifetime_ms; /* the longest of an application's certificate; 0: 398 d */
+    const struct grant *applications; /* that the configuration grants; must outlive the role */
+    size_t applications_count;        /* at most GRANTS_MAX */
+    const char *metrics_listen;       /* NULL: none */
+    const char *ready_path;           /* written, atomically, when all listeners are open:
+                                         {"v":1,"console":PORT,...}; NULL: not */
+    enum confine_policy sandbox;      /* of control_run */
 };
 
 /* Runs until SIGTERM; the process's exit code. `port_handler` and loop are its own. */

@@ -208,7 +208,8 @@ static void on_answer(void *context, const struct keeper_client_answer *answer)
         (void)fprintf(stderr, "control: the keeper refused: %.*s\n", (int)answer->bytes.len,
                       (const char *)answer->bytes.at);
     }
-    (void)HOLDS(devices_trust_list_signed(s, answer) || devices_signed(s, answer));
+    (void)HOLDS(devices_trust_list_signed(s, answer) || devices_signed(s, answer)
+                || devices_application_signed(s, answer));
 }
 
 /* ---- opening ---- */

@@ -5,6 +5,7 @@
 #include "codec/x509.h"
 #include "core/control/enrolment.h"
 #include "core/control/enrolment_trace.h"
+#include "role/control_application.h"
 #include "role/control_devices.h"
 #include "role/http.h"
 #include "role/keeper_client.h"
@@ -45,6 +46,18 @@ struct devices_pending {
     size_t tbs_len;
 };
 
+/* An application's certificate that the keeper is asked for. */
+struct devices_application {
+    bool is_used;
+    uint32_t keeper_id;
+    struct digest key;
+    int64_t issued_ms;
+    control_application_answered *answered;
+    void *context;
+    uint8_t tbs[DEVICES_TBS_MAX];
+    size_t tbs_len;
+};
+
 struct devices_counts {
     uint64_t issued, returned, malformed, unavailable, bundles;
     uint64_t refused[ENROL_REFUSAL_COUNT];
@@ -73,6 +86,7 @@ struct control_devices {
     uint64_t entries_minute;
     uint32_t entries_count;
     struct devices_pending pending[DEVICES_PENDING_MAX];
+    struct devices_application applications[APPLICATIONS_PENDING_MAX];
     uint8_t
         asked[2 * X509_CERTIFICATE_MAX + 4]; /* certificate and request, on their way to a trace */
 };
@@ -116,6 +130,12 @@ bool devices_bundle_again(struct control_devices *s,
 
 /* A name for a device: its serial, with anything but letters, digits, '.', '_' and '-' replaced. */
 void devices_name(char out[REGISTRY_NAME_MAX + 1], struct slice serial);
+
+/* ---- control_application.c ---- */
+
+/* As devices_signed. */
+bool devices_application_signed(struct control_devices *s,
+                                const struct keeper_client_answer *answer);
 
 /* ---- control_trust_list.c ---- */
 

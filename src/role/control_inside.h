@@ -21,6 +21,7 @@
 #include "io/store.h"
 #include "role/control.h"
 #include "role/control_devices.h"
+#include "role/control_grants.h"
 #include "role/errors.h"
 #include "role/http.h"
 #include "role/metrics.h"
@@ -194,6 +195,7 @@ struct control {
     struct operators *operators;
     struct store *store; /* NULL until ingest made it */
     struct control_devices *devices;
+    struct control_grants *grants;
     struct http_server *console, *metrics;
     struct port_tls *tls;
     struct tls_files tls_files;

@@ -207,6 +207,27 @@ const struct error_text error_texts[] = {
     {"HF-3503", "the keeper is not reached",
      "certificates are signed by the keeper, a process of its own",
      "see whether it runs: holdfast status; nothing was done", "holdfast status"},
+    {"HF-3601", "this cannot be granted", "a name, filter or client id pattern is not of its form",
+     "correct what is named; nothing was done",
+     "holdfast grant historian --subscribe 'hf/1/+/t/#' --client-id 'historian-*'"},
+    {"HF-3602", "the configuration grants it",
+     "what this application may do stands in [[application]] of holdfast.toml",
+     "change it there, or ask for its certificate alone, without filters; nothing was done",
+     "holdfast grant historian"},
+    {"HF-3603", "the key has a certificate already",
+     "a key is one application's or one device's, and is not used again after it was withdrawn",
+     "make a new key: another folder with --out; nothing was done",
+     "holdfast grant historian --out historian-2"},
+    {"HF-3604", "there is no such grant", "no application of this name was ever granted anything",
+     "look at the names: holdfast grant list", "holdfast grant list"},
+    {"HF-3605", "the gateways were not told yet",
+     "the registry has it, but the file of grants cannot be written; control tries again each "
+     "second",
+     "make room, and look at the grant", "df -h site/grants"},
+    {"HF-3606", "the grant is withdrawn already", "nothing of it is left to withdraw",
+     "look at it: holdfast grant show NAME", "holdfast grant show historian"},
+    {"HF-3607", "there are too many grants", "a site has at most 256 applications",
+     "withdraw what is not used; nothing was done", "holdfast grant withdraw NAME"},
 };
 const size_t error_texts_count = COUNT_OF(error_texts);
 

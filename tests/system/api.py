@@ -182,7 +182,8 @@ def hold(value, schema, where):
                 assert named is None, f"{where}.{key} is not described"
 
 
-EXAMPLES = {"/devices/{NAME}": "/devices/press-001", "/devices/{NAME}/entries": "/devices/press-001/entries",
+EXAMPLES = {"/grants/{NAME}": "/grants/hmi", "/grants/{NAME}/withdraw": "/grants/hmi/withdraw",
+            "/devices/{NAME}": "/devices/press-001", "/devices/{NAME}/entries": "/devices/press-001/entries",
             "/devices/{NAME}/links": "/devices/press-001/links", "/devices/{NAME}/boots": "/devices/press-001/boots",
             "/data/series": "/data/series?device=press-001", "/data/last": "/data/last?device=press-001",
             "/data/points": "/data/points?device=press-001&stream=s&name=temperature&limit=5",
@@ -227,6 +228,7 @@ def test_errors_have_code_title_why_and_do(site):
         ("/data/buckets?series=1&from=-8640000000000000&to=8640000000000000", 400, "HF-3101"),
         ("/deadletters?device=nobody", 404, "HF-3001"), ("/events?since=x", 400, "HF-3101"), ("/events?device=nobody", 404, "HF-3001"),
         ("/devices/%00", 400, "HF-3101"), ("/devices/", 404, "HF-3002"), ("/login", 405, "HF-3003"), ("/devices/a/b/c", 404, "HF-3002"),
+        ("/grants/nobody", 404, "HF-3604"), ("/grants/" + "a" * 200, 404, "HF-3604"),
     ]
     for path, status, code in rows:
         got, value = site.api(path)

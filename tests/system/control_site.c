@@ -307,8 +307,13 @@ int main(int argc, char **argv)
     if (argc >= 3 && strcmp(argv[1], "run") == 0) {
         char ready[1200];
         (void)snprintf(ready, sizeof ready, "%s/ready", argv[2]);
+        static struct grant hmi = {.subscribe = {.count = 1}};
+        hmi.name = slice_text("hmi");
+        hmi.subscribe.items[0] = slice_text("plant/#");
         struct control_config config = {
             .data = argv[2],
+            .applications = &hmi,
+            .applications_count = 1,
             .site = "Northsea Pressings",
             .domain = "holdfast.local",
             .console_listen = "localhost:0",
