@@ -5,6 +5,7 @@
 #include "role/gateway.h"
 #include "role/ingest.h"
 #include "role/keeper.h"
+#include "role/passage.h"
 #include "role/supervise.h"
 
 #include <stdlib.h>
@@ -175,6 +176,46 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
     return gateway_run(&gateway);
 }
 
+/* "core.example:9443" -> "core.example" */
+static const char *host_of(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    size_t len = colon != NULL ? (size_t)(colon - address) : strlen(address);
+    char *host = keep(len + 1);
+    memcpy(host, address, len);
+    host[len] = '\0';
+    return host;
+}
+
+static int run_passage(const struct config *c, const struct config_gateway *g)
+{
+    const char *listen[CONFIG_LIST_MAX];
+    const char *names[CONFIG_LIST_MAX];
+    char rest[CONFIG_TEXT_MAX + 40];
+    const char *service = address_of(g->passage_to[0] != '\0' ? g->passage_to : c->devices_listen);
+    for (uint32_t i = 0; i < g->passage.count; i++) {
+        listen[i] = address_of(g->passage.items[i]);
+    }
+    for (uint32_t i = 0; i < g->passage_names.count; i++) {
+        names[i] = g->passage_names.items[i];
+    }
+    names[0] = g->passage_names.count > 0 ? names[0] : host_of(service);
+    struct passage_config passage = {
+        .name = g->name,
+        .listen = listen,
+        .listen_count = g->passage.count,
+        .names = names,
+        .names_count = g->passage_names.count > 0 ? g->passage_names.count : 1,
+        .service = service,
+        .sandbox = sandbox_of(c),
+    };
+    (void)snprintf(rest, sizeof rest, "run/%s-passage.metrics", g->name);
+    passage.metrics_path = path_in(c, rest);
+    (void)snprintf(rest, sizeof rest, "run/%s-passage.refusals", g->name);
+    passage.refusals_path = path_in(c, rest);
+    return passage_run(&passage);
+}
+
 static int run_one(struct cli *cli, const struct config *c, const char *role)
 {
     const char *name = cli_option(cli, "name");
@@ -189,7 +230,8 @@ static int run_one(struct cli *cli, const struct config *c, const char *role)
     }
     for (uint32_t i = 0; i < c->gateways_count; i++) {
         if (name == NULL ? c->gateways_count == 1 : strcmp(c->gateways[i].name, name) == 0) {
-            return run_gateway(c, &c->gateways[i]);
+            return strcmp(role, "passage") == 0 ? run_passage(c, &c->gateways[i])
+                                                : run_gateway(c, &c->gateways[i]);
         }
     }
     return cli_error(cli, CLI_USAGE, "HF-1109", "no such gateway in the configuration",
@@ -210,7 +252,9 @@ static uint32_t roles_add(struct supervise *s,
         ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
         self[len > 0 ? len : 0] = '\0';
     }
-    (void)snprintf(child.name, sizeof child.name, "%s", name != NULL ? name : role);
+    bool is_passage = strcmp(role, "passage") == 0;
+    (void)snprintf(child.name, sizeof child.name, "%.50s%s", name != NULL ? name : role,
+                   is_passage ? "-passage" : "");
     (void)snprintf(child.log_path, sizeof child.log_path, "%.180s/log/%.60s.log", c->data,
                    child.name);
     supervise_arg(&child, self);
@@ -252,6 +296,9 @@ void roles_start(struct supervise *s, const struct config *c, const char *roles)
     }
     for (uint32_t i = 0; i < c->gateways_count && (roles == NULL || wants(roles, "gateway")); i++) {
         (void)roles_add(s, c, "gateway", c->gateways[i].name);
+        if (c->gateways[i].passage.count > 0) {
+            (void)roles_add(s, c, "passage", c->gateways[i].name);
+        }
     }
 }
 
@@ -325,7 +372,7 @@ int cmd_run(struct cli *cli)
     bool is_one = roles != NULL
                   && (strcmp(roles, "keeper") == 0 || strcmp(roles, "control") == 0
                       || strcmp(roles, "ingest") == 0
-                      || (strcmp(roles, "gateway") == 0
+                      || ((strcmp(roles, "gateway") == 0 || strcmp(roles, "passage") == 0)
                           && (cli_option(cli, "name") != NULL || config.gateways_count == 1)));
     return is_one ? run_one(cli, &config, roles) : run_many(cli, &config, roles);
 }

@@ -319,9 +319,10 @@ enum port_result port_last_words(const char *dir,
  * below it; a path that is not there at that moment is not allowed later either. */
 struct port_rights {
     const char *const *reads;
-    const char *const *writes; /* read too; in folders files are made, renamed and removed */
-    bool dials;                /* makes connections over TCP, looks up names */
-    bool dials_local;          /* makes connections to sockets in the file system */
+    const char *const *writes;   /* read too; in folders files are made, renamed and removed */
+    bool dials;                  /* makes connections over TCP, looks up names */
+    const uint16_t *dials_ports; /* to these TCP ports alone, ends with 0; NULL: to any */
+    bool dials_local;            /* makes connections to sockets in the file system */
 };
 
 enum port_confinement {                          /* bits */
@@ -336,8 +337,9 @@ enum port_confinement {                          /* bits */
 /*
  * Gives up every other right, for ever, for this process and what it starts. To be called once
  * everything is open and before anybody's bytes are looked at. What was reached, as bits; `why`
- * says what was not (an older kernel, a build with sanitizers). Without `dials` all three are to be
- * had. The simulated port has nothing to give up: 0.
+ * says what was not (an older kernel, a build with sanitizers). Where
+ * `dials` goes to any port there is no PORT_CONFINED_NETWORK to be had. The simulated port has
+ * nothing to give up: 0.
  */
 unsigned port_confine(struct port *port, const struct port_rights *rights, struct port_why *why);
 

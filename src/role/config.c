@@ -334,6 +334,15 @@ static bool check_gateway(struct reading *r, uint32_t index)
             return false;
         }
     }
+    for (uint32_t i = 0; i < g->passage.count; i++) {
+        if (!check_url(r, "gateway.passage", g->passage.items[i], "tls", NULL)) {
+            return false;
+        }
+    }
+    if (g->passage_to[0] != '\0'
+        && !check_url(r, "gateway.passage_to", g->passage_to, "https", NULL)) {
+        return false;
+    }
     for (uint32_t i = 0; i < g->versions.count; i++) {
         if (strcmp(g->versions.items[i], "5") != 0 && strcmp(g->versions.items[i], "3.1.1") != 0) {
             return say(r, "HF-1006", "MQTT has these two that are still in use",

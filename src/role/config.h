@@ -17,7 +17,7 @@ enum {
     CONFIG_APPLICATIONS_MAX = 64,
     CONFIG_LIST_MAX = 8,
     CONFIG_FILE_MAX = 65536,
-    CONFIG_KEYS_MAX = 32
+    CONFIG_KEYS_MAX = 48
 };
 
 struct config_list {
@@ -29,7 +29,11 @@ struct config_gateway {
     char name[CONFIG_TEXT_MAX];
     struct config_list listen;   /* "mqtts://localhost:8883" */
     struct config_list versions; /* "5", "3.1.1" */
-    uint64_t packet_max;         /* bytes */
+    struct config_list passage;  /* "tls://localhost:9543": passes TLS on to the device services */
+    struct config_list
+        passage_names; /* of servers that may be asked for; empty: that of passage_to */
+    char passage_to[CONFIG_TEXT_MAX]; /* "https://core:9443"; empty: [devices] listen */
+    uint64_t packet_max;              /* bytes */
     uint64_t connections_max;
     uint64_t handshakes_max;
     uint64_t address_connects; /* of one address in a second */

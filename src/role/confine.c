@@ -69,7 +69,10 @@ bool confine(struct port *port,
         (void)fprintf(stderr, "%s keeps its rights: sandbox = \"off\"\n", role);
         return true;
     }
-    unsigned wanted = PORT_CONFINED_ALL & ~(rights->dials ? (unsigned)PORT_CONFINED_NETWORK : 0u);
+    unsigned wanted = PORT_CONFINED_ALL;
+    if (rights->dials && rights->dials_ports == NULL) {
+        wanted &= ~(unsigned)PORT_CONFINED_NETWORK;
+    }
     reached = port_confine(port, rights, &why);
     if ((reached & wanted) == wanted) {
         return true;

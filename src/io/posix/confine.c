@@ -13,7 +13,13 @@
 #include <unistd.h>
 
 /* Of linux/landlock.h, which knows only what its own kernel had: ABI 1 to 6. */
-enum { RULE_PATH_BENEATH = 1, CREATE_VERSION = 1, SCOPE_ABSTRACT_UNIX = 1, SCOPE_SIGNAL = 2 };
+enum {
+    RULE_PATH_BENEATH = 1,
+    RULE_PORT = 2,
+    CREATE_VERSION = 1,
+    SCOPE_ABSTRACT_UNIX = 1,
+    SCOPE_SIGNAL = 2
+};
 enum { ABI_REFER = 2, ABI_TRUNCATE = 3, ABI_NETWORK = 4, ABI_IOCTL = 5, ABI_SCOPE = 6 };
 enum {
     MAY_EXECUTE = 1 << 0,
@@ -35,6 +41,10 @@ struct ruleset_attr {
     uint64_t files;
     uint64_t network;
     uint64_t scoped;
+};
+struct net_port {
+    uint64_t allowed;
+    uint64_t port;
 };
 struct path_beneath {
     uint64_t allowed;
@@ -92,6 +102,16 @@ static bool allow_all(int ruleset, const char *const *paths, uint64_t allowed)
     return true;
 }
 
+static bool allow_ports(int ruleset, const struct port_rights *rights)
+{
+    bool ok = true;
+    for (size_t i = 0; rights->dials && rights->dials_ports[i] != 0 && ok; i++) {
+        struct net_port rule = {.allowed = MAY_CONNECT, .port = rights->dials_ports[i]};
+        ok = syscall(SYS_landlock_add_rule, ruleset, RULE_PORT, &rule, 0) == 0;
+    }
+    return ok;
+}
+
 unsigned confine_files(const struct port_rights *rights, struct port_why *why)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
@@ -99,18 +119,20 @@ unsigned confine_files(const struct port_rights *rights, struct port_why *why)
         port_why_set(why, "the kernel has no Landlock");
         return 0;
     }
-    bool has_network = abi >= ABI_NETWORK;
+    bool is_bound = !rights->dials || rights->dials_ports != NULL;
+    bool has_network = abi >= ABI_NETWORK && is_bound;
     struct ruleset_attr attr = {
         .files = handled_by(abi),
-        .network = has_network && !rights->dials ? MAY_BIND | MAY_CONNECT : 0,
+        .network = has_network ? MAY_BIND | MAY_CONNECT : 0,
         .scoped = abi >= ABI_SCOPE ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0,
     };
     uint64_t handled = attr.files;
-    size_t size = abi >= ABI_SCOPE ? sizeof attr : has_network ? 16 : 8;
+    size_t size = abi >= ABI_SCOPE ? sizeof attr : abi >= ABI_NETWORK ? 16 : 8;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
     bool ok = ruleset >= 0 && allow_all(ruleset, system_reads, reading & handled)
               && allow_all(ruleset, rights->reads, reading & handled)
               && allow_all(ruleset, rights->writes, writing & handled)
+              && (!has_network || allow_ports(ruleset, rights))
               && allow(ruleset, "/dev/null", reading | MAY_WRITE_FILE)
               && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     if (!ok) {
@@ -122,5 +144,5 @@ unsigned confine_files(const struct port_rights *rights, struct port_why *why)
     if (!ok) {
         return 0;
     }
-    return PORT_CONFINED_FILES | (has_network && !rights->dials ? PORT_CONFINED_NETWORK : 0);
+    return PORT_CONFINED_FILES | (has_network ? PORT_CONFINED_NETWORK : 0);
 }
