@@ -125,14 +125,38 @@ void port_wake_free(struct port_wake *wake);
 enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32, PORT_SOURCE_LEN = 16 };
 
 /*
- * TLS 1.3, no early data, no tickets, X25519 first. Each anchor set is a store of its own; a
- * client's chain is verified against them in order and port_peer says which one it met. Times in
- * certificates are checked against max(time_floor, wall clock); a set marked `no_time` (IDevIDs) is
- * not. */
+ * TLS 1.3, no early data, X25519 first; sessions are resumed only where `sessions` or `resumes` says
+ * so. Each anchor set is a store of its own; a client's chain is verified against them in order and
+ * port_peer says which one it met. Times in certificates are checked against max(time_floor, wall
+ * clock); a set marked `no_time` (IDevIDs) is not. */
 struct port_anchors {
     struct slice pem; /* CA certificates */
     bool no_time;
 };
+
+/*
+ * The sessions that clients of a server may resume (RFC 8446 2.2): at most one for each certificate,
+ * `max` in all, the oldest giving way, each for `lifetime_s` at most. Only this process knows them:
+ * they end with it. A client that resumes is who its certificate said, and is asked again all that
+ * a full handshake would ask: the times of its whole chain, the anchors in force, and `stands`
+ * (NULL: nobody), with the port's role. Whoever does not stand, or is not known, gets a full
+ * handshake. Contexts that follow each other share one.
+ */
+struct port_sessions;
+typedef bool port_stands(void *role, struct slice certificate_der);
+struct port_sessions_counts {
+    uint64_t kept;                                    /* now */
+    uint64_t resumed;                                 /* handshakes */
+    uint64_t unknown;                                 /* asked for and not here */
+    uint64_t other_issuers, out_of_time, no_standing; /* here, and did not stand */
+};
+enum { PORT_SESSION_LIFETIME_MAX_S = 7 * 24 * 3600 /* RFC 8446 4.6.1 */ };
+struct port_sessions *port_sessions_make(struct port *port,
+                                         uint32_t max,
+                                         uint32_t lifetime_s,
+                                         port_stands *stands);
+struct port_sessions_counts port_sessions_count(const struct port_sessions *sessions);
+void port_sessions_free(struct port_sessions *sessions); /* contexts that use it keep it alive */
 
 struct port_tls_config {
     struct slice certificate_pem; /* own chain, leaf first; empty: no certificate of our own */
@@ -143,6 +167,8 @@ struct port_tls_config {
     bool require_peer; /* server: a client without a certificate is refused in the handshake */
     const char *alpn;  /* offered, or demanded where the peer offers any; NULL: none */
     int64_t time_floor_ms;
+    struct port_sessions *sessions; /* server with require_peer: may be resumed; NULL: never */
+    bool resumes; /* client: offers what its last connection to the same server was given */
 };
 
 enum port_result port_tls_make(struct port *port,
@@ -153,6 +179,7 @@ void port_tls_free(struct port_tls *tls);
 
 struct port_peer {
     bool has_certificate;
+    bool is_resumed;                     /* has_certificate, and it was shown before */
     size_t anchors;                      /* index of the anchor set its chain ends at */
     struct slice certificate_der;        /* valid while the connection lives */
     uint8_t exporter[PORT_EXPORTER_LEN]; /* RFC 9266 tls-exporter */

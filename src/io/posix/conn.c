@@ -117,8 +117,9 @@ void conn_destroy(struct port_conn *conn)
     drop_tls(conn);
     conn_drop_output(conn);
     conn_drop_input(conn);
-    free(conn->certificate_der);
-    conn->certificate_der = NULL;
+    certificate_drop(conn->certificate);
+    conn->certificate = NULL;
+    free(conn->server);
     LIST_REMOVE(conn->port->conns, conn);
     uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
 }
@@ -419,13 +420,16 @@ void port_conn_set_user(struct port_conn *conn, void *user)
 void port_conn_peer(const struct port_conn *conn, struct port_peer *out)
 {
     *out = (struct port_peer){
-        .has_certificate = conn->has_certificate,
+        .has_certificate = conn->certificate != NULL,
+        .is_resumed = conn->is_resumed,
         .anchors = conn->anchors,
-        .certificate_der = slice_of(conn->certificate_der, conn->certificate_len),
         .has_tls = conn->tls != NULL,
         .local_uid = conn->local_uid,
         .since_ms = conn->since_ms,
     };
+    if (conn->certificate != NULL) {
+        out->certificate_der = slice_of(conn->certificate->bytes, conn->certificate->len);
+    }
     memcpy(out->source, conn->source, sizeof out->source);
     memcpy(out->exporter, conn->exporter, sizeof out->exporter);
     memcpy(out->address, conn->address, sizeof out->address);

@@ -184,6 +184,7 @@ enum port_result port_connect(struct port *port,
             conn_destroy(conn);
             return PORT_BAD;
         }
+        sessions_offer(conn, address, server_name);
     }
     conn_deadline(conn, options->handshake_ms);
     if (dial->count > 0 || know_already(dial)) {

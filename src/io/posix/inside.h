@@ -25,7 +25,9 @@ enum {
     PORT_FLUSH_MS = 5000,       /* limit for sending what is left after port_close */
     PORT_LINGER_MS = 2000,      /* how long the peer may take to read our end before we forget it */
     PORT_DIAL_MAX = 4,          /* addresses of one name that are tried */
-    PORT_CHAIN_DEPTH_MAX = 4
+    PORT_CHAIN_DEPTH_MAX = 4,
+    PORT_OFFERS_MAX = 8, /* servers whose sessions a client keeps */
+    ANCHORS_DIGEST_LEN = 32
 };
 
 /*
@@ -66,6 +68,27 @@ struct dial {
     unsigned next;
     char name[256];
     char service[8];
+};
+
+/* DER, shared by a connection and the session it may be resumed by. */
+struct certificate {
+    unsigned users;
+    size_t len;
+    uint8_t bytes[];
+};
+
+/* When a whole chain is good, in seconds since 1970. */
+struct validity {
+    int64_t from_s, until_s;
+};
+
+/* What a client may offer to a server. */
+struct offer {
+    char *name; /* "ADDRESS NAME"; NULL: none */
+    SSL_SESSION *session;
+    struct validity validity;
+    size_t anchors;
+    uint64_t order;
 };
 
 struct out_buffer {
@@ -117,9 +140,11 @@ struct port_conn {
 
     int verify_error;
     size_t anchors;
-    bool has_certificate;
-    uint8_t *certificate_der;
-    size_t certificate_len;
+    bool is_resumed;
+    bool knows_peer; /* its certificate is the one that this handshake has shown */
+    struct certificate *certificate; /* the peer's; NULL: none */
+    struct validity validity;        /* of its chain */
+    char *server;                    /* "ADDRESS NAME" of a client that resumes */
     uint8_t exporter[PORT_EXPORTER_LEN];
     uint32_t local_uid;
     uint8_t source[PORT_SOURCE_LEN];
@@ -156,6 +181,12 @@ struct port_tls {
     uint8_t alpn[256]; /* as on the wire: one length byte, then the name */
     unsigned alpn_len;
     struct port *port;
+    EVP_MD *sha256;
+    uint8_t anchors[ANCHORS_DIGEST_LEN]; /* of all sets together */
+    struct port_sessions *sessions;      /* of a server that resumes; NULL otherwise */
+    bool resumes;                        /* a client that does */
+    struct offer offers[PORT_OFFERS_MAX];
+    uint64_t offers_count;
 };
 
 struct port_wake {
@@ -304,6 +335,23 @@ enum io_outcome tls_handshake(struct port_conn *conn);
 enum io_outcome tls_read(struct port_conn *conn, uint8_t *to, size_t len, size_t *got);
 enum io_outcome tls_write(struct port_conn *conn, struct slice bytes, size_t *written);
 void tls_end(struct port_conn *conn);
+bool tls_keep_certificate(struct port_conn *conn); /* conn->certificate, once there is one */
+struct certificate *certificate_hold(struct certificate *certificate);
+void certificate_drop(struct certificate *certificate);
+
+/* tls_verify.c */
+int tls_verify_peer(X509_STORE_CTX *asked, void *tls);
+bool validity_holds(const struct validity *validity, const struct port_tls *tls);
+
+/* session.c */
+enum { TLS_SESSION_CONTEXT_LEN = 8 };
+extern const uint8_t tls_session_context[TLS_SESSION_CONTEXT_LEN];
+void sessions_hold(struct port_sessions *sessions);
+void sessions_serve(struct port_tls *tls);
+void sessions_resumed(struct port_conn *conn);
+void sessions_dial(struct port_tls *tls);
+void sessions_offer(struct port_conn *conn, const char *address, const char *server_name);
+void offers_drop(struct port_tls *tls);
 
 /* file.c, watch.c, child.c */
 void files_close_all(struct port *port);

@@ -1,6 +1,6 @@
 /*
  * TLS 1.3 on a descriptor by OpenSSL 3: what a context may do, whose chains are believed, how bytes
- * pass. No tickets, no resumption, no early data: a peer proves itself on every connection.
+ * pass. No early data; sessions are resumed as session.c says, where a role wants it.
  */
 #include "io/posix/inside.h"
 
@@ -19,84 +19,6 @@ static const char groups[] = "X25519:P-256";
 static const char signatures[] =
     "ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256";
 static const char exporter_label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 2 */
-enum { AUTH_LEVEL = 2 /* 112 bits: no SHA-1, no RSA below 2048 */ };
-
-/* ---- whose chains are believed ---- */
-
-static int64_t verify_time_s(const struct port_tls *tls)
-{
-    int64_t wall_ms = port_wall_ms(tls->port, NULL);
-    return (wall_ms > tls->time_floor_ms ? wall_ms : tls->time_floor_ms) / 1000;
-}
-
-/* One anchor set: X509_V_OK or the reason. */
-static int verify_against(const struct port_tls *tls,
-                          size_t set,
-                          X509_STORE_CTX *asked,
-                          X509_VERIFY_PARAM *asked_name)
-{
-    X509_STORE_CTX *own = X509_STORE_CTX_new_ex(tls_library(), NULL);
-    int error = X509_V_ERR_OUT_OF_MEM;
-    if (own == NULL
-        || X509_STORE_CTX_init(own, tls->stores[set], X509_STORE_CTX_get0_cert(asked),
-                               X509_STORE_CTX_get0_untrusted(asked))
-               != 1) {
-        goto out;
-    }
-    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(own);
-    if (asked_name != NULL && X509_VERIFY_PARAM_set1(param, asked_name) != 1) {
-        goto out;
-    }
-    if (X509_STORE_CTX_set_default(own, tls->is_server ? "ssl_client" : "ssl_server") != 1) {
-        goto out;
-    }
-    X509_VERIFY_PARAM_set_depth(param, PORT_CHAIN_DEPTH_MAX);
-    X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
-    /* A set may hold an issuing CA without its root: the chain ends at what was put there. */
-    unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST;
-    if (tls->no_time[set]) {
-        flags |= X509_V_FLAG_NO_CHECK_TIME;
-    } else {
-        X509_VERIFY_PARAM_set_time(param, (time_t)verify_time_s(tls));
-    }
-    if (X509_VERIFY_PARAM_set_flags(param, flags) != 1) {
-        goto out;
-    }
-    error = X509_verify_cert(own) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(own);
-    if (error == X509_V_OK && X509_STORE_CTX_get_error(own) != X509_V_OK) {
-        error = X509_V_ERR_UNSPECIFIED;
-    }
-out:
-    X509_STORE_CTX_free(own);
-    return error;
-}
-
-/* Replaces OpenSSL's own verification: each set is a world of its own, the first that fits says who
- * it is. */
-static int verify_peer(X509_STORE_CTX *asked, void *context)
-{
-    const struct port_tls *tls = context;
-    SSL *ssl = X509_STORE_CTX_get_ex_data(asked, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct port_conn *conn = SSL_get_app_data(ssl);
-    X509_VERIFY_PARAM *name = tls->is_server ? NULL : SSL_get0_param(ssl);
-    int first_error = X509_V_OK;
-    for (size_t i = 0; i < tls->stores_count; i++) {
-        int error = verify_against(tls, i, asked, name);
-        if (error == X509_V_OK) {
-            conn->anchors = i;
-            X509_STORE_CTX_set_error(asked, X509_V_OK);
-            return 1;
-        }
-        /* The set that knew the issuer has the better reason. */
-        if (first_error == X509_V_OK
-            || first_error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY) {
-            first_error = error;
-        }
-    }
-    conn->verify_error = first_error;
-    X509_STORE_CTX_set_error(asked, first_error);
-    return 0;
-}
 
 /* Where the peer offers protocols, ours must be among them (RFC 7301 3.2, RFC 9325 3.8). */
 static int select_alpn(SSL *ssl,
@@ -237,12 +159,13 @@ static bool set_alpn(struct port_tls *tls, const char *name)
 static void set_verification(struct port_tls *tls, const struct port_tls_config *config)
 {
     int mode = SSL_VERIFY_NONE;
+    tls->resumes = config->resumes && !config->is_server;
     if (config->anchors_count > 0) {
         mode = SSL_VERIFY_PEER;
         mode |= config->require_peer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
     }
     SSL_CTX_set_verify(tls->ctx, mode, NULL);
-    SSL_CTX_set_cert_verify_callback(tls->ctx, verify_peer, tls);
+    SSL_CTX_set_cert_verify_callback(tls->ctx, tls_verify_peer, tls);
 }
 
 /* NULL, or what is wrong with the configuration itself. */
@@ -260,7 +183,29 @@ static const char *objection(const struct port_tls_config *config)
     if (config->is_server && config->certificate_pem.len == 0) {
         return "a server needs a certificate";
     }
+    if (config->sessions != NULL && !config->require_peer) {
+        return "sessions are those of peers with a certificate: they must be required";
+    }
     return NULL;
+}
+
+/* Two contexts with the same anchors believe the same chains. */
+static bool digest_anchors(struct port_tls *tls, const struct port_tls_config *config)
+{
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    tls->sha256 = EVP_MD_fetch(tls_library(), "SHA256", NULL);
+    bool ok = hash != NULL && tls->sha256 != NULL
+              && EVP_DigestInit_ex(hash, tls->sha256, NULL) == 1;
+    for (size_t i = 0; ok && i < config->anchors_count; i++) {
+        const struct port_anchors *set = &config->anchors[i];
+        uint64_t len = set->pem.len;
+        ok = EVP_DigestUpdate(hash, &len, sizeof len) == 1
+             && EVP_DigestUpdate(hash, set->pem.at, set->pem.len) == 1
+             && EVP_DigestUpdate(hash, &set->no_time, sizeof set->no_time) == 1;
+    }
+    ok = ok && EVP_DigestFinal_ex(hash, tls->anchors, NULL) == 1;
+    EVP_MD_CTX_free(hash);
+    return ok;
 }
 
 static const char *fill(struct port_tls *tls, const struct port_tls_config *config)
@@ -285,6 +230,14 @@ static const char *fill(struct port_tls *tls, const struct port_tls_config *conf
         }
     }
     set_verification(tls, config);
+    if (!digest_anchors(tls, config)) {
+        return "the anchors cannot be hashed";
+    }
+    if (tls->sessions != NULL) {
+        sessions_serve(tls);
+    } else if (tls->resumes) {
+        sessions_dial(tls);
+    }
     return set_alpn(tls, config->alpn) ? NULL : "the ALPN name is too long";
 }
 
@@ -304,6 +257,10 @@ enum port_result port_tls_make(struct port *port,
     tls->port = port;
     tls->is_server = config->is_server;
     tls->time_floor_ms = config->time_floor_ms;
+    tls->sessions = config->sessions;
+    if (tls->sessions != NULL) {
+        sessions_hold(tls->sessions);
+    }
     tls->ctx = SSL_CTX_new_ex(tls_library(), NULL,
                               config->is_server ? TLS_server_method() : TLS_client_method());
     wrong = fill(tls, config);
@@ -327,7 +284,10 @@ void port_tls_free(struct port_tls *tls)
     if (tls == NULL || --tls->users > 0) {
         return;
     }
+    offers_drop(tls);
+    port_sessions_free(tls->sessions);
     SSL_CTX_free(tls->ctx);
+    EVP_MD_free(tls->sha256);
     for (size_t i = 0; i < tls->stores_count; i++) {
         X509_STORE_free(tls->stores[i]);
     }
@@ -399,27 +359,60 @@ static enum io_outcome outcome_of(struct port_conn *conn, int result, int error)
     return broken(conn, PORT_CLOSE_TLS, library_reason());
 }
 
+struct certificate *certificate_hold(struct certificate *certificate)
+{
+    certificate->users++;
+    return certificate;
+}
+
+void certificate_drop(struct certificate *certificate)
+{
+    if (certificate != NULL && --certificate->users == 0) {
+        free(certificate);
+    }
+}
+
+/*
+ * Of a session that was resumed, its row gave it; of any other, the handshake: also where a row was
+ * found and then not used, for it may be somebody else's.
+ */
+bool tls_keep_certificate(struct port_conn *conn)
+{
+    bool is_from_row = conn->tls->sessions != NULL && SSL_session_reused(conn->ssl) == 1;
+    if (is_from_row || conn->knows_peer) {
+        return true;
+    }
+    certificate_drop(conn->certificate);
+    conn->certificate = NULL;
+    X509 *cert = SSL_get0_peer_certificate(conn->ssl);
+    conn->knows_peer = true;
+    if (cert == NULL) {
+        return true;
+    }
+    int len = i2d_X509(cert, NULL);
+    if (len <= 0) {
+        return false;
+    }
+    conn->certificate = port_alloc_bytes(sizeof *conn->certificate + (size_t)len);
+    conn->certificate->users = 1;
+    conn->certificate->len = (size_t)len;
+    unsigned char *to = conn->certificate->bytes;
+    return i2d_X509(cert, &to) == len;
+}
+
 /* Keeps what a role may ask for as long as the connection lives: the certificate and the channel
  * binding. */
 static bool keep_facts(struct port_conn *conn)
 {
-    X509 *cert = SSL_get0_peer_certificate(conn->ssl);
-    if (cert != NULL) {
-        unsigned char *der = NULL;
-        int len = i2d_X509(cert, &der);
-        if (len <= 0) {
-            return false;
-        }
-        conn->certificate_der = port_alloc((size_t)len);
-        memcpy(conn->certificate_der, der, (size_t)len);
-        conn->certificate_len = (size_t)len;
-        conn->has_certificate = true;
-        OPENSSL_free(der);
+    conn->is_resumed = SSL_session_reused(conn->ssl) == 1;
+    if (conn->is_resumed && conn->tls->sessions != NULL) {
+        sessions_resumed(conn);
     }
-    return SSL_export_keying_material(conn->ssl, conn->exporter, sizeof conn->exporter,
-                                      exporter_label, sizeof exporter_label - 1,
-                                      (const unsigned char *)"", 0, 1)
-           == 1;
+    return tls_keep_certificate(conn)
+           && SSL_export_keying_material(conn->ssl, conn->exporter, sizeof conn->exporter,
+                                         exporter_label, sizeof exporter_label - 1,
+                                         (const unsigned char *)"", 0, 1)
+                  == 1;
 }
 
 enum io_outcome tls_handshake(struct port_conn *conn)

@@ -17,6 +17,8 @@ struct tls_setup {
     bool optional_peer;
     int64_t time_floor_ms;
     const char *server_name;
+    struct port_sessions *sessions; /* of the server */
+    bool resumes;                   /* the client */
 };
 
 /* Any other is this one with a member changed. */

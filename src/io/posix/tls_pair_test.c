@@ -73,7 +73,8 @@ enum port_result tls_pair_server(struct pair *p, const struct tls_setup *s)
     struct port_tls_config config = {.is_server = true,
                                      .require_peer = !s->optional_peer,
                                      .alpn = s->server_alpn,
-                                     .time_floor_ms = s->time_floor_ms};
+                                     .time_floor_ms = s->time_floor_ms,
+                                     .sessions = s->sessions};
     read_own(p, &config, s->server_leaf, own);
     for (size_t i = 0; i < 2 && s->server_anchors[i] != NULL; i++) {
         config.anchors[i].pem = tls_pair_file(p, &anchors[i], s->server_anchors[i]);
@@ -87,7 +88,7 @@ enum port_result tls_pair_client(struct pair *p, const struct tls_setup *s)
 {
     static struct tls_text own[2];
     static struct tls_text anchors;
-    struct port_tls_config config = {.alpn = s->client_alpn};
+    struct port_tls_config config = {.alpn = s->client_alpn, .resumes = s->resumes};
     read_own(p, &config, s->client_leaf, own);
     if (s->client_anchors != NULL) {
         config.anchors[0].pem = tls_pair_file(p, &anchors, s->client_anchors);

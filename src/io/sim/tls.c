@@ -10,9 +10,7 @@
 #include "codec/der.h"
 #include "codec/pem.h"
 #include "crypto/hash.h"
-#include "crypto/key.h"
-#include "io/sim/inside.h"
-#include "trust/chain.h"
+#include "io/sim/tls_inside.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -21,26 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { CERTIFICATES_MAX = 16, ALPN_MAX = 32, RANDOM_LEN = 32 };
-
-struct certificates {
-    struct x509 *list; /* they lie in `der` */
-    size_t count;
-    uint8_t *der;
-};
-
-struct port_tls {
-    unsigned users;
-    bool is_server, require_peer;
-    struct certificates own;
-    struct digest own_digest; /* of all of them */
-    struct key_private *key;
-    struct certificates anchors[PORT_ANCHOR_SETS_MAX];
-    bool no_time[PORT_ANCHOR_SETS_MAX];
-    size_t anchors_count;
-    int64_t time_floor_ms;
-    char alpn[ALPN_MAX]; /* "": none */
-};
+enum { CERTIFICATES_MAX = 16, RANDOM_LEN = 32 };
 
 /* ---- contexts ---- */
 
@@ -106,7 +85,10 @@ static const char *objection(const struct port_tls_config *config)
     if (config->is_server && config->certificate_pem.len == 0) {
         return "a server needs a certificate";
     }
-    return config->alpn == NULL || strlen(config->alpn) < ALPN_MAX ? NULL
+    if (config->sessions != NULL && !config->require_peer) {
+        return "sessions are those of peers with a certificate: they must be required";
+    }
+    return config->alpn == NULL || strlen(config->alpn) < TLS_ALPN_MAX ? NULL
                                                                    : "the ALPN name is too long";
 }
 
@@ -152,6 +134,8 @@ enum port_result port_tls_make(struct port *port,
     tls->is_server = config->is_server;
     tls->require_peer = config->require_peer;
     tls->time_floor_ms = config->time_floor_ms;
+    tls->resumes = config->resumes && !config->is_server;
+    sessions_serve(tls, config->sessions);
     (void)snprintf(tls->alpn, sizeof tls->alpn, "%s", config->alpn != NULL ? config->alpn : "");
     *out = tls;
     return PORT_OK;
@@ -186,6 +170,8 @@ void port_tls_free(struct port_tls *tls)
     if (tls == NULL || --tls->users > 0) {
         return;
     }
+    offers_drop(tls);
+    port_sessions_free(tls->sessions);
     release(&tls->own);
     for (size_t i = 0; i < PORT_ANCHOR_SETS_MAX; i++) {
         release(&tls->anchors[i]);
@@ -198,7 +184,7 @@ void port_tls_free(struct port_tls *tls)
 
 /* Each set is a world of its own: the first that fits says who it is; the one that knew the issuer
  * says why none does. NULL: verified. */
-static const char *verify(struct port_conn *conn, const struct certificates *peer, size_t *set)
+const char *tls_verify(struct port_conn *conn, const struct certificates *peer, size_t *set)
 {
     const struct port_tls *own = conn->tls;
     const char *why = NULL;
@@ -296,10 +282,10 @@ static bool proves_possession(const struct port_tls *tls, const struct digest *t
                   == KEY_OK;
 }
 
-static void keep_facts(struct port_conn *conn,
-                       const struct port_tls *peer,
-                       size_t set,
-                       const struct digest *transcript)
+void tls_keep_facts(struct port_conn *conn,
+                    struct slice peer_der,
+                    size_t set,
+                    const struct digest *transcript)
 {
     static_assert(sizeof transcript->bytes == PORT_EXPORTER_LEN, "an exporter is a digest");
     struct slice parts = slice_of(transcript->bytes, sizeof transcript->bytes);
@@ -307,13 +293,17 @@ static void keep_facts(struct port_conn *conn,
     memcpy(conn->peer_facts.exporter, exporter.bytes, PORT_EXPORTER_LEN);
     conn->peer_facts.has_tls = true;
     conn->peer_facts.anchors = set;
-    if (peer->own.count > 0 && conn->tls->anchors_count > 0) {
-        struct slice der = peer->own.list[0].der;
-        conn->peer_der = sim_alloc(der.len);
-        memcpy(conn->peer_der, der.at, der.len);
+    if (peer_der.len > 0 && conn->tls->anchors_count > 0) {
+        conn->peer_der = sim_alloc(peer_der.len);
+        memcpy(conn->peer_der, peer_der.at, peer_der.len);
         conn->peer_facts.has_certificate = true;
-        conn->peer_facts.certificate_der = slice_of(conn->peer_der, der.len);
+        conn->peer_facts.certificate_der = slice_of(conn->peer_der, peer_der.len);
     }
+}
+
+static struct slice leaf_of(const struct port_tls *tls)
+{
+    return tls->own.count > 0 ? tls->own.list[0].der : (struct slice){0};
 }
 
 /* What the client objects to; NULL: nothing. */
@@ -322,7 +312,7 @@ static const char *client_objects(struct port_conn *client,
                                   const struct digest *transcript,
                                   size_t *set)
 {
-    const char *why = verify(client, &server->own, set);
+    const char *why = tls_verify(client, &server->own, set);
     if (why == NULL && !has_name(&server->own.list[0], client->server_name)) {
         why = "the certificate is for another name";
     }
@@ -343,7 +333,7 @@ static const char *server_objects(struct port_conn *server,
     if (client->own.count == 0) {
         return server->tls->require_peer ? "the client has no certificate" : NULL;
     }
-    const char *why = verify(server, &client->own, set);
+    const char *why = tls_verify(server, &client->own, set);
     if (why == NULL && !proves_possession(client, transcript)) {
         why = "the client does not hold the key of its certificate";
     }
@@ -367,6 +357,10 @@ struct handshake tls_shake(struct port_conn *client, struct port_conn *server)
                                   false};
     }
     struct digest transcript = transcript_of(client, server);
+    if (tls_resume(client, server, &transcript)) {
+        tls_give_ticket(client, server);
+        return (struct handshake){0};
+    }
     const char *why = client_objects(client, s, &transcript, &client_set);
     if (why != NULL) {
         return (struct handshake){"alert bad certificate", why, false};
@@ -375,7 +369,8 @@ struct handshake tls_shake(struct port_conn *client, struct port_conn *server)
     if (why != NULL) {
         return (struct handshake){why, "alert bad certificate", true};
     }
-    keep_facts(client, s, client_set, &transcript);
-    keep_facts(server, c, server_set, &transcript);
+    tls_keep_facts(client, leaf_of(s), client_set, &transcript);
+    tls_keep_facts(server, leaf_of(c), server_set, &transcript);
+    tls_give_ticket(client, server);
     return (struct handshake){0};
 }

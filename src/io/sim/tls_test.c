@@ -351,3 +351,141 @@ TEST("a configuration that would accept anybody, or cannot work, is refused in w
     }
     sim_close(world);
 }
+
+/* ---- coming back ---- */
+
+static bool stands_answer;
+
+static bool stands(void *role, struct slice certificate_der)
+{
+    return role == &server && certificate_der.len > 0 && stands_answer;
+}
+
+/* Both ends of one world, which meet again and again. */
+static struct {
+    struct sim_world *world;
+    struct port_listener *listener;
+    struct port_sessions *sessions;
+} again;
+
+static const struct port_listen_options again_options = {.receive_cap = 100,
+                                                         .send_cap = 100,
+                                                         .handshakes_max = 8,
+                                                         .connections_max = 64,
+                                                         .handshake_ms = 1000};
+
+static void serve(struct port_tls_config config)
+{
+    struct port_why why = {""};
+    struct port_tls *before = server.tls;
+    config.sessions = again.sessions;
+    REQUIRE(port_tls_make(server.port, &config, &server.tls, &why) == PORT_OK);
+    if (before != NULL) {
+        port_listener_set_tls(again.listener, server.tls);
+        port_tls_free(before);
+    }
+}
+
+static void begin_again(uint32_t max, uint32_t lifetime_s)
+{
+    struct port_why why = {""};
+    make_all();
+    struct port_tls_config config = client_config(&device_id);
+    config.resumes = true;
+    memset(&server, 0, sizeof server);
+    memset(&client, 0, sizeof client);
+    stands_answer = true;
+    again.world = sim_open(1);
+    server.port = sim_start(again.world, "gw", on_event, &server);
+    client.port = sim_start(again.world, "dev", on_event, &client);
+    again.sessions = port_sessions_make(server.port, max, lifetime_s, stands);
+    serve(server_config());
+    REQUIRE(port_tls_make(client.port, &config, &client.tls, &why) == PORT_OK);
+    REQUIRE(port_listen(server.port, "0.0.0.0:8883", server.tls, &again_options, NULL,
+                        &again.listener, &why)
+            == PORT_OK);
+}
+
+static void end_again(void)
+{
+    port_sessions_free(again.sessions);
+    port_tls_free(server.tls);
+    port_tls_free(client.tls);
+    sim_close(again.world);
+}
+
+/* Is the next connection a resumed one? Both ends must say the same. */
+static bool comes_back(void)
+{
+    struct port_why why = {""};
+    struct port_conn *conn;
+    unsigned before = server.seen[PORT_ACCEPTED];
+    CHECK(port_connect(client.port, "gw:8883", "gw.plant", client.tls, &again_options, NULL, &conn,
+                       &why)
+          == PORT_OK);
+    sim_run_for(again.world, 50);
+    CHECK_U64(server.seen[PORT_ACCEPTED], before + 1);
+    CHECK(server.peer.is_resumed == client.peer.is_resumed);
+    CHECK(memcmp(server.peer.exporter, client.peer.exporter, PORT_EXPORTER_LEN) == 0);
+    CHECK(server.peer.has_certificate && client.peer.has_certificate);
+    return server.peer.is_resumed;
+}
+
+TEST("a client that resumes is who it was, with another exporter, until nobody vouches for it")
+{
+    begin_again(8, 3600);
+    CHECK(!comes_back());
+    struct digest shown = server.peer_certificate;
+    uint8_t first[PORT_EXPORTER_LEN];
+    memcpy(first, server.peer.exporter, sizeof first);
+    CHECK(comes_back() && comes_back());
+    CHECK(memcmp(&shown, &server.peer_certificate, sizeof shown) == 0);
+    CHECK(memcmp(first, server.peer.exporter, sizeof first) != 0);
+    stands_answer = false;
+    CHECK(!comes_back()); /* and is let in by a full handshake */
+    CHECK_U64(port_sessions_count(again.sessions).no_standing, 1);
+    CHECK_U64(port_sessions_count(again.sessions).resumed, 2);
+    end_again();
+}
+
+TEST("a session ends with its lifetime, with other issuers and with its process")
+{
+    begin_again(8, 60);
+    CHECK(!comes_back() && comes_back());
+    sim_run_for(again.world, 61000);
+    CHECK(!comes_back());
+    CHECK_U64(port_sessions_count(again.sessions).out_of_time, 1);
+    struct port_tls_config other = server_config();
+    serve(other); /* renewed, under the same issuers */
+    CHECK(comes_back());
+    other.anchors_count = 1;
+    serve(other);
+    CHECK(!comes_back());
+    CHECK_U64(port_sessions_count(again.sessions).other_issuers, 1);
+    port_sessions_free(again.sessions);
+    again.sessions = port_sessions_make(server.port, 8, 60, stands);
+    serve(other);
+    CHECK(!comes_back());
+    CHECK_U64(port_sessions_count(again.sessions).unknown, 1);
+    end_again();
+}
+
+TEST("a certificate has one session, and a table that is full forgets the oldest")
+{
+    begin_again(1, 3600);
+    struct port_why why = {""};
+    struct port_tls *first = client.tls;
+    struct port_tls *second;
+    struct port_tls_config config = client_config(&device_2_id);
+    config.resumes = true;
+    REQUIRE(port_tls_make(client.port, &config, &second, &why) == PORT_OK);
+    CHECK(!comes_back() && comes_back());
+    CHECK_U64(port_sessions_count(again.sessions).kept, 1);
+    client.tls = second;
+    CHECK(!comes_back() && comes_back());
+    CHECK_U64(port_sessions_count(again.sessions).kept, 1);
+    client.tls = first;
+    CHECK(!comes_back());
+    port_tls_free(second);
+    end_again();
+}
