@@ -152,6 +152,7 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
                    .handshakes_max = (uint32_t)g->handshakes_max,
                    .address_connects = (uint32_t)g->address_connects,
                    .address_burst = (uint32_t)g->address_burst,
+                   .resume_s = (uint32_t)(g->resume_ms / 1000),
                    .device_connects = (uint32_t)g->device_connects,
                    .device_packets = (uint32_t)g->device_packets,
                    .device_bytes = g->device_bytes,

@@ -125,22 +125,22 @@ void port_wake_free(struct port_wake *wake);
 enum { PORT_ANCHOR_SETS_MAX = 4, PORT_EXPORTER_LEN = 32, PORT_SOURCE_LEN = 16 };
 
 /*
- * TLS 1.3, no early data, X25519 first; sessions are resumed only where `sessions` or `resumes` says
- * so. Each anchor set is a store of its own; a client's chain is verified against them in order and
- * port_peer says which one it met. Times in certificates are checked against max(time_floor, wall
- * clock); a set marked `no_time` (IDevIDs) is not. */
+ * TLS 1.3, no early data, X25519 first; sessions are resumed only where `sessions` or `resumes`
+ * says so. Each anchor set is a store of its own; a client's chain is verified against them in
+ * order and port_peer says which one it met. Times in certificates are checked against
+ * max(time_floor, wall clock); a set marked `no_time` (IDevIDs) is not. */
 struct port_anchors {
     struct slice pem; /* CA certificates */
     bool no_time;
 };
 
 /*
- * The sessions that clients of a server may resume (RFC 8446 2.2): at most one for each certificate,
- * `max` in all, the oldest giving way, each for `lifetime_s` at most. Only this process knows them:
- * they end with it. A client that resumes is who its certificate said, and is asked again all that
- * a full handshake would ask: the times of its whole chain, the anchors in force, and `stands`
- * (NULL: nobody), with the port's role. Whoever does not stand, or is not known, gets a full
- * handshake. Contexts that follow each other share one.
+ * The sessions that clients of a server may resume (RFC 8446 2.2): at most one for each
+ * certificate, `max` in all, the oldest giving way, each for `lifetime_s` at most. Only this
+ * process knows them: they end with it. A client that resumes is who its certificate said, and is
+ * asked again all that a full handshake would ask: the times of its whole chain, the anchors in
+ * force, and `stands` (NULL: nobody), with the port's role. Whoever does not stand, or is not
+ * known, gets a full handshake. Contexts that follow each other share one.
  */
 struct port_sessions;
 typedef bool port_stands(void *role, struct slice certificate_der);

@@ -38,6 +38,7 @@ struct config_gateway {
     uint64_t handshakes_max;
     uint64_t address_connects; /* of one address in a second */
     uint64_t address_burst;    /* of one address at once */
+    uint64_t resume_ms;        /* a TLS session may be resumed for so long */
     uint64_t device_connects;  /* CONNECT packets of one device in a second */
     uint64_t device_packets;   /* of one device in a second */
     uint64_t device_bytes;     /* of one device in a second */

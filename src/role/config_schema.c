@@ -38,6 +38,7 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"gateway", "max_handshakes", VALUE_NUMBER, OF_GATEWAY(handshakes_max), "256", 1, 4096},
     {"gateway", "address_connects", VALUE_NUMBER, OF_GATEWAY(address_connects), "500", 1, 1000000},
     {"gateway", "address_burst", VALUE_NUMBER, OF_GATEWAY(address_burst), "4000", 1, 1000000},
+    {"gateway", "resume", VALUE_DURATION, OF_GATEWAY(resume_ms), "1 d", 60000, DAYS(7)},
     {"gateway", "device_connects", VALUE_NUMBER, OF_GATEWAY(device_connects), "5", 1, 1000000},
     {"gateway", "device_packets", VALUE_NUMBER, OF_GATEWAY(device_packets), "5000", 1, 1000000},
     {"gateway", "device_bytes", VALUE_SIZE, OF_GATEWAY(device_bytes), "8 MiB", 1024, 64 << 20},

@@ -284,6 +284,7 @@ enum port_result device_tls(struct device *d,
             /* Without a clock nobody can say what is over: the root, not the time, decides. */
             .anchors = {{.pem = slice_of(root, root_len), .no_time = !device_has_clock(d)}},
             .anchors_count = 1,
+            .resumes = true,
         };
         result = port_tls_make(d->port, &config, out, why);
     } else {

@@ -193,6 +193,7 @@ static struct gateway_limits complete(const struct gateway_limits *l)
         .packet_max = or_default(l->packet_max, 128 * 1024),
         .inflight_max = or_default(l->inflight_max, 64),
         .keep_alive_max_s = or_default(l->keep_alive_max_s, 1200),
+        .resume_s = or_default(l->resume_s, 86400),
         .connect_ms = or_default(l->connect_ms, 10000),
         .spool_segment_bytes = l->spool_segment_bytes != 0 ? l->spool_segment_bytes : 16 << 20,
         .spool_budget_bytes =
@@ -217,6 +218,9 @@ static int check_limits(const struct gateway *g)
     }
     if (l->inflight_max > GW_INFLIGHT_CAP || l->keep_alive_max_s > UINT16_MAX) {
         return bad_config(g->config, "inflight_max, keep_alive_max", "more than 65,535");
+    }
+    if (l->resume_s > PORT_SESSION_LIFETIME_MAX_S) {
+        return bad_config(g->config, "resume_s", "more than seven days");
     }
     if (l->device_bytes > DEVICE_BYTES_MAX) {
         return bad_config(g->config, "device_bytes", "more than 64 MiB in a second");
@@ -294,7 +298,8 @@ static enum port_result load_tls(struct gateway *g, struct port_tls **out, struc
                                          .anchors = {{.pem = parts[2]}},
                                          .anchors_count = 1,
                                          .is_server = true,
-                                         .require_peer = true};
+                                         .require_peer = true,
+                                         .sessions = g->sessions};
         result = port_tls_make(g->port, &config, out, why);
     }
     wipe(pem, COUNT_OF(paths) * (size_t)PEM_MAX);
@@ -305,6 +310,8 @@ static enum port_result load_tls(struct gateway *g, struct port_tls **out, struc
 static int open_tls(struct gateway *g)
 {
     struct port_why why = {0};
+    g->sessions =
+        port_sessions_make(g->port, g->limits.connections_max, g->limits.resume_s, gateway_stands);
     if (load_tls(g, &g->tls, &why) != PORT_OK) {
         return bad_config(g->config, "certificate, key and issuer", why.text);
     }
@@ -430,6 +437,7 @@ static void close_all(struct gateway *g)
     gateway_admin_close(g);
     gateway_grants_close(g->grants);
     port_tls_free(g->tls);
+    port_sessions_free(g->sessions);
     if (g->bus != NULL) {
         bus_writer_close(g->bus);
         g->bus = NULL;

@@ -23,6 +23,7 @@ struct gateway_limits {
     uint32_t packet_max;          /* bytes of one control packet, at most 256 KiB [128 KiB] */
     uint32_t inflight_max;        /* unacknowledged publishes of a session, at most 65,535 [64] */
     uint32_t keep_alive_max_s;    /* a longer keep alive, or none, becomes this [1,200] */
+    uint32_t resume_s;            /* a TLS session may be resumed for so long [86,400] */
     uint32_t connect_ms;          /* from the first packet of TCP to a whole CONNECT [10,000] */
     uint64_t spool_segment_bytes; /* [16 MiB] */
     uint64_t spool_budget_bytes;  /* [2 GiB] */

@@ -69,6 +69,7 @@ struct gateway {
     struct trace *trace; /* NULL: nothing is traced */
     struct port_tls *tls;
     struct tls_files tls_files;
+    struct port_sessions *sessions;
     struct port_listener *listeners[GATEWAY_LISTEN_MAX];
     struct port_wake *wake, *flush_wake;
     struct bus_writer *bus;
@@ -162,6 +163,8 @@ void gateway_watch_note(struct gateway *g,
                         const struct gateway_conn *c,
                         const char *what,
                         const char *words);
+
+bool gateway_stands(void *role, struct slice certificate_der); /* a port_stands */
 
 /* gateway_quota.c: who may come, and how much one device may have. */
 void gateway_quota_init(struct gateway *g);

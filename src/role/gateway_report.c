@@ -118,6 +118,19 @@ static void write_admission(const struct gateway *g, struct writer *w)
     metrics_value(w, "holdfast_gateway_peers_shared_total", "of=\"address\"",
                   g->admission.peers.shared);
     metrics_value(w, "holdfast_gateway_peers_shared_total", "of=\"device\"", g->quota.peers.shared);
+    struct port_sessions_counts sessions = port_sessions_count(g->sessions);
+    metrics_name(w, "holdfast_gateway_resumable", "gauge", "TLS sessions that may be resumed.");
+    metrics_value(w, "holdfast_gateway_resumable", NULL, sessions.kept);
+    metrics_name(w, "holdfast_gateway_resumptions_total", "counter",
+                 "Resumptions that were asked for: done, or why a full handshake took place.");
+    metrics_value(w, "holdfast_gateway_resumptions_total", "outcome=\"resumed\"", sessions.resumed);
+    metrics_value(w, "holdfast_gateway_resumptions_total", "outcome=\"unknown\"", sessions.unknown);
+    metrics_value(w, "holdfast_gateway_resumptions_total", "outcome=\"other-issuers\"",
+                  sessions.other_issuers);
+    metrics_value(w, "holdfast_gateway_resumptions_total", "outcome=\"out-of-time\"",
+                  sessions.out_of_time);
+    metrics_value(w, "holdfast_gateway_resumptions_total", "outcome=\"no-standing\"",
+                  sessions.no_standing);
     metrics_name(w, "holdfast_gateway_throttled_total", "counter",
                  "Packets that had to wait because their device had sent too much.");
     metrics_value(w, "holdfast_gateway_throttled_total", NULL, g->quota.waits);

@@ -178,15 +178,17 @@ def publish_packet(topic, payload, packet_id=0, version=5, qos=1, flags=0, prope
 
 
 class Client:
-    def __init__(self, gateway, name="alpha", d=None):
+    def __init__(self, gateway, name="alpha", d=None, session=(None, None)):
         d = d or gateway.d
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_verify_locations(f"{d}/root.pem")
-        if name:
-            context.load_cert_chain(f"{d}/{name}.pem", f"{d}/{name}.key")
+        context, offered = session
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_verify_locations(f"{d}/root.pem")
+            if name:
+                context.load_cert_chain(f"{d}/{name}.pem", f"{d}/{name}.key")
         plain = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.socket = context.wrap_socket(plain, server_hostname="localhost", session=offered)
         self.socket.setblocking(False)
         self.lock = threading.Lock()
         self.name = name
@@ -741,6 +743,43 @@ def test_device_connections(d):
     check(0x9f in codes and codes.count(0) <= 125, codes)
     g.wait_metric('holdfast_gateway_refusals_total{reason="connection-rate-exceeded"}', 1)
     check(g.stop() == 0)
+
+
+def test_resumption(d):
+    """a client comes back without its certificate, is the same device under another exporter, and not after a restart or another issuer"""
+    g = Gateway(d)
+    topic = f"hf/1/{device_id('alpha')}/j/x"
+    first = Client(g)
+    check(not first.socket.session_reused and first.connect(client_id="a")[1] == 0)
+    context, session = first.socket.context, first.socket.session
+
+    def again():
+        nonlocal session
+        client = Client(g, session=(context, session))
+        check(client.connect(client_id="a")[1] == 0)
+        client.send(publish_packet(topic, "from " + ("session" if client.socket.session_reused else "certificate"), 1))
+        check(client.puback() == 1)
+        session = client.socket.session
+        reused = client.socket.session_reused
+        client.close()
+        return reused
+
+    first.close()
+    check(again() and again() and again(), "not resumed")
+    g.wait_metric('holdfast_gateway_resumptions_total{outcome="resumed"}', 3)
+    check(g.stop() == 0)
+    g = Gateway(d)
+    check(not again(), "a ticket outlived its process")
+    check(again())
+    with open(f"{d}/issuer.pem", "a") as f:
+        f.write(open(f"{d}/stranger.pem").read())
+    g.wait_metric('holdfast_gateway_tls_reloads_total{outcome="used"}', 1)
+    check(not again(), "a ticket outlived the issuers in force")
+    g.wait_metric('holdfast_gateway_resumptions_total{outcome="other-issuers"}', 1)
+    check(again())
+    check(g.stop() == 0)
+    links = [r for r in spool(d) if r["kind"] == "linked"]
+    check(len({r["digest"] for r in links}) == len(links) and len({r["payload"] for r in links}) == 1, "exporters or certificates")
 
 
 def test_stop(d):

@@ -34,6 +34,7 @@ static void set(struct gateway_config *config, const char *name, const char *val
         {"address_connects", &config->limits.address_connects},
         {"address_burst", &config->limits.address_burst},
         {"device_connects", &config->limits.device_connects},
+        {"resume_s", &config->limits.resume_s},
         {"device_packets", &config->limits.device_packets},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {

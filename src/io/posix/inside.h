@@ -141,7 +141,7 @@ struct port_conn {
     int verify_error;
     size_t anchors;
     bool is_resumed;
-    bool knows_peer; /* its certificate is the one that this handshake has shown */
+    bool knows_peer;                 /* its certificate is the one that this handshake has shown */
     struct certificate *certificate; /* the peer's; NULL: none */
     struct validity validity;        /* of its chain */
     char *server;                    /* "ADDRESS NAME" of a client that resumes */

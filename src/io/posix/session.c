@@ -1,7 +1,8 @@
 /*
  * Resumption (RFC 8446 2.2): what a server keeps of a session so that its client can come back
- * without signatures, and what a client keeps to offer it. A server's ticket is nothing but the name
- * of a row here, so a row that is gone or does not stand any more simply means a full handshake.
+ * without signatures, and what a client keeps to offer it. A server's ticket is nothing but the
+ * name of a row here, so a row that is gone or does not stand any more simply means a full
+ * handshake.
  */
 #include "base/table.h"
 #include "io/posix/inside.h"
@@ -196,8 +197,7 @@ static bool does_stand(struct port_sessions *s, const struct row *row, const str
         return false;
     }
     if (s->stands != NULL
-        && !s->stands(s->port->role,
-                      slice_of(row->certificate->bytes, row->certificate->len))) {
+        && !s->stands(s->port->role, slice_of(row->certificate->bytes, row->certificate->len))) {
         s->counts.no_standing++;
         return false;
     }
@@ -208,8 +208,7 @@ static SSL_SESSION *rebuild(SSL *ssl, const struct row *row)
 {
     SSL_SESSION *session = SSL_SESSION_new();
     const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, row->cipher);
-    if (session == NULL || cipher == NULL
-        || SSL_SESSION_set1_id(session, row->id, ID_LEN) != 1
+    if (session == NULL || cipher == NULL || SSL_SESSION_set1_id(session, row->id, ID_LEN) != 1
         || SSL_SESSION_set1_id_context(session, tls_session_context, TLS_SESSION_CONTEXT_LEN) != 1
         || SSL_SESSION_set1_master_key(session, row->psk, row->psk_len) != 1
         || SSL_SESSION_set_cipher(session, cipher) != 1

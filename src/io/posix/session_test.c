@@ -60,8 +60,7 @@ static struct meeting meet(struct pair *p)
         port_conn_peer(p->server, &m.server_sees);
         m.client_sees = p->client_peer;
         CHECK(m.server_sees.certificate_der.len <= sizeof m.certificate);
-        memcpy(m.certificate, m.server_sees.certificate_der.at,
-               m.server_sees.certificate_der.len);
+        memcpy(m.certificate, m.server_sees.certificate_der.at, m.server_sees.certificate_der.len);
         CHECK(m.server_sees.is_resumed == m.client_sees.is_resumed);
         CHECK(memcmp(m.server_sees.exporter, m.client_sees.exporter, PORT_EXPORTER_LEN) == 0);
         port_close(p->client);
@@ -111,7 +110,8 @@ static bool change_server(struct pair *p, const struct tls_setup *setup)
     return true;
 }
 
-TEST("a client comes back without its certificate, is known by it, and has another exporter each time")
+TEST("a client comes back without its certificate, is known by it, and has another exporter each "
+     "time")
 {
     struct pair p;
     REQUIRE(begin(&p, 8, LIFETIME_S));

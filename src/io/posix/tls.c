@@ -194,8 +194,8 @@ static bool digest_anchors(struct port_tls *tls, const struct port_tls_config *c
 {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     tls->sha256 = EVP_MD_fetch(tls_library(), "SHA256", NULL);
-    bool ok = hash != NULL && tls->sha256 != NULL
-              && EVP_DigestInit_ex(hash, tls->sha256, NULL) == 1;
+    bool ok =
+        hash != NULL && tls->sha256 != NULL && EVP_DigestInit_ex(hash, tls->sha256, NULL) == 1;
     for (size_t i = 0; ok && i < config->anchors_count; i++) {
         const struct port_anchors *set = &config->anchors[i];
         uint64_t len = set->pem.len;

@@ -88,8 +88,9 @@ static const char *objection(const struct port_tls_config *config)
     if (config->sessions != NULL && !config->require_peer) {
         return "sessions are those of peers with a certificate: they must be required";
     }
-    return config->alpn == NULL || strlen(config->alpn) < TLS_ALPN_MAX ? NULL
-                                                                   : "the ALPN name is too long";
+    return config->alpn == NULL || strlen(config->alpn) < TLS_ALPN_MAX
+               ? NULL
+               : "the ALPN name is too long";
 }
 
 static const char *fill(struct port_tls *tls, const struct port_tls_config *config)

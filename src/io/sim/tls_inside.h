@@ -38,7 +38,7 @@ struct port_tls {
     size_t anchors_count;
     struct digest anchors_digest; /* of all sets, of a server that resumes */
     int64_t time_floor_ms;
-    char alpn[TLS_ALPN_MAX]; /* "": none */
+    char alpn[TLS_ALPN_MAX];        /* "": none */
     struct port_sessions *sessions; /* of a server; NULL: none */
     bool resumes;
     struct offer offers[TLS_OFFERS_MAX];
@@ -57,7 +57,9 @@ void sessions_serve(struct port_tls *tls, struct port_sessions *sessions);
 void offers_drop(struct port_tls *tls);
 /* Does the client come back by a session that both know and that still stands? Then both have their
  * facts. */
-bool tls_resume(struct port_conn *client, struct port_conn *server, const struct digest *transcript);
+bool tls_resume(struct port_conn *client,
+                struct port_conn *server,
+                const struct digest *transcript);
 /* A ticket after a handshake, full or resumed. */
 void tls_give_ticket(struct port_conn *client, struct port_conn *server);
 

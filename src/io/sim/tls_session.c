@@ -88,7 +88,8 @@ static bool parse_chain(struct slice bytes, struct x509 list[CHAIN_MAX], struct 
 {
     *out = (struct certificates){.list = list};
     while (bytes.len > 4 && out->count < CHAIN_MAX) {
-        size_t len = 4 + ((size_t)bytes.at[2] << 8 | bytes.at[3]); /* SEQUENCE of two length bytes */
+        size_t len =
+            4 + ((size_t)bytes.at[2] << 8 | bytes.at[3]); /* SEQUENCE of two length bytes */
         if (len > bytes.len
             || x509_parse(slice_of(bytes.at, len), &list[out->count], NULL) != X509_OK) {
             return false;
