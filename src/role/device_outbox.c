@@ -4,12 +4,11 @@
  * window from there, after a restart as before it; without one the window is all there is.
  *
  * Before the first message of a boot stands its description: enough to say hello for it later,
- * should the gateway not have heard of it. A record of the journal: version, seq, row (0: of no
- * file), stream with its length, body: a sealed message; where the stream is empty, a boot (its
- * first number is the record's seq).
+ * should the gateway not have heard of it. How a record looks: core/device/outbox_record.h.
  */
 #include "base/invariant.h"
 #include "base/reader.h"
+#include "core/device/outbox_record.h"
 #include "role/device_inside.h"
 
 #include <stdio.h>
@@ -17,8 +16,6 @@
 #include <string.h>
 
 enum {
-    RECORD_VERSION = 1,
-    RECORD_MAX = OUTBOX_MESSAGE_MAX + OUTBOX_STREAM_MAX + 32,
     BOOT_LEN = 4 + MESSAGE_POINT_LEN + MESSAGE_KEY_ID_LEN,
     SEGMENT_BYTES = 256 * 1024,
     BATCH_MAX = 64 * 1024,
@@ -28,37 +25,6 @@ enum {
     WINDOW_MESSAGES = 256,
     WINDOW_BYTES = 256 * 1024
 };
-
-struct record {
-    uint64_t seq, row;
-    struct slice stream, body;
-};
-
-static bool record_decode(struct slice bytes, struct record *out)
-{
-    struct reader r = reader_over(bytes);
-    struct record record = {0};
-    uint8_t version = read_u8(&r);
-    record.seq = read_u64(&r);
-    record.row = read_u64(&r);
-    record.stream = read_prefixed_u16(&r);
-    record.body = r.rest;
-    if (!reader_ok(&r) || version != RECORD_VERSION || record.seq == 0 || record.body.len == 0
-        || record.body.len > OUTBOX_MESSAGE_MAX || record.stream.len > OUTBOX_STREAM_MAX) {
-        return false;
-    }
-    *out = record;
-    return true;
-}
-
-static void record_encode(struct writer *w, const struct record *record)
-{
-    write_u8(w, RECORD_VERSION);
-    write_u64(w, record->seq);
-    write_u64(w, record->row);
-    write_prefixed_u16(w, record->stream);
-    write_slice(w, record->body);
-}
 
 bool device_boot_decode(struct slice body, uint64_t first, struct device_boot *out)
 {
@@ -87,14 +53,14 @@ static enum port_result find_rows(struct device *d, const char *dir, struct port
 {
     struct bus_reader *reader;
     struct slice bytes;
-    struct record record;
+    struct outbox_record record;
     bus_position next;
     if (bus_reader_open(d->port, dir, d->done, &d->reader_tag, &reader, why) != BUS_OK) {
         return PORT_FAILED;
     }
     enum bus_result result;
     while ((result = bus_next(reader, &bytes, &next)) == BUS_OK) {
-        if (record_decode(bytes, &record)) {
+        if (outbox_record_decode(bytes, &record)) {
             device_trace_call(d, SEQUENCE_CALL_NOTE_ROW, record.row);
             sequence_note_row(&d->sequence, record.row);
         }
@@ -110,7 +76,7 @@ static enum port_result open_journal(struct device *d, struct port_why *why)
     struct bus_limits limits = {
         .segment_bytes = SEGMENT_BYTES,
         .budget_bytes = budget > 4 * (uint64_t)SEGMENT_BYTES ? budget : 4 * (uint64_t)SEGMENT_BYTES,
-        .record_max = RECORD_MAX,
+        .record_max = OUTBOX_RECORD_MAX,
         .batch_max = BATCH_MAX,
     };
     if (!device_path(d, dir, "outbox")) {
@@ -167,7 +133,7 @@ void device_read_journal(struct device *d)
 {
     while (d->reader != NULL && outbox_has_room(&d->outbox)) {
         struct slice bytes;
-        struct record record;
+        struct outbox_record record;
         bus_position before = d->read_to;
         bus_position next;
         enum bus_result result = bus_next(d->reader, &bytes, &next);
@@ -179,7 +145,7 @@ void device_read_journal(struct device *d)
             return;
         }
         d->read_to = next;
-        if (!record_decode(bytes, &record)) {
+        if (!outbox_record_decode(bytes, &record)) {
             device_say(d, "a record of the outbox is not ours and is left out");
             continue;
         }
@@ -212,12 +178,12 @@ void device_note_acked(struct device *d)
 
 enum keep_result { KEPT, NO_ROOM, BROKEN };
 
-static enum keep_result keep_in_journal(struct device *d, const struct record *record)
+static enum keep_result keep_in_journal(struct device *d, const struct outbox_record *record)
 {
-    static uint8_t bytes[RECORD_MAX]; /* one thread */
+    static uint8_t bytes[OUTBOX_RECORD_MAX]; /* one thread */
     struct writer w = writer_over(bytes, sizeof bytes);
     bus_position position;
-    record_encode(&w, record);
+    outbox_record_encode(&w, record);
     INVARIANT(writer_ok(&w));
     enum bus_result result = bus_publish(d->bus, writer_slice(&w), &position);
     if (result == BUS_FULL) {
@@ -227,7 +193,7 @@ static enum keep_result keep_in_journal(struct device *d, const struct record *r
     return result == BUS_OK ? KEPT : BROKEN;
 }
 
-static enum keep_result keep(struct device *d, const struct record *record)
+static enum keep_result keep(struct device *d, const struct outbox_record *record)
 {
     if (d->bus != NULL) {
         return keep_in_journal(d, record);
@@ -243,7 +209,7 @@ static enum keep_result keep_boot(struct device *d)
     write_bytes(&w, d->ephemeral_public.bytes, MESSAGE_POINT_LEN);
     write_bytes(&w, d->ingest_key_id, sizeof d->ingest_key_id);
     enum keep_result result =
-        keep(d, &(struct record){.seq = d->sequence.first, .body = writer_slice(&w)});
+        keep(d, &(struct outbox_record){.seq = d->sequence.first, .body = writer_slice(&w)});
     d->is_boot_recorded = result == KEPT;
     return result;
 }
@@ -265,7 +231,7 @@ static enum keep_result keep_sample(struct device *d, const struct source_sample
     seal_telemetry(&w, &d->mac_key, writer_slice(&tw), d->sequence.boot, seq, sample->pack);
     INVARIANT(writer_ok(&w));
     result =
-        keep(d, &(struct record){
+        keep(d, &(struct outbox_record){
                     .seq = seq, .row = sample->row, .stream = stream, .body = writer_slice(&w)});
     if (result == KEPT) {
         uint64_t taken;

@@ -165,6 +165,12 @@ bool sim_nor_is_off(const struct sim_nor *nor)
     return nor->is_off;
 }
 
+void sim_nor_rot(struct sim_nor *nor, size_t bit)
+{
+    INVARIANT(bit < len_of(nor) * 8);
+    nor->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
 uint64_t sim_nor_operations(const struct sim_nor *nor)
 {
     return nor->operations;

@@ -33,6 +33,9 @@ MUST_USE bool sim_nor_read(struct sim_nor *nor, size_t offset, void *to, size_t 
 void sim_nor_cut(struct sim_nor *nor, uint64_t nth, unsigned done);
 bool sim_nor_is_off(const struct sim_nor *nor);
 
+/* One bit flips at rest, counted from the first of all. */
+void sim_nor_rot(struct sim_nor *nor, size_t bit);
+
 uint64_t sim_nor_operations(const struct sim_nor *nor); /* erases and programs so far */
 uint64_t sim_nor_erases(const struct sim_nor *nor);     /* wear */
 uint64_t sim_nor_hash(const struct sim_nor *nor);       /* of what is there, bits in between, too */
