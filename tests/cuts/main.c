@@ -7,6 +7,7 @@
  */
 #include "base/invariant.h"
 #include "drive.h"
+#include "flash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,8 @@ static const struct durable *const things[] = {
     &durable_journal_doubt, &durable_sequence, &durable_outbox,
     &durable_keys,          &durable_registry, &durable_ingest,
 };
+
+static const struct flash_thing *const on_flash[] = {&flash_outbox_thing, &flash_keys_thing};
 
 static const struct {
     const char *name;
@@ -41,7 +44,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < COUNT_OF(things); i++) {
             printf("%s\n", things[i]->name);
         }
-        printf("nor-sequence\n");
+        printf("nor-sequence\n%s\n%s\n", flash_outbox_thing.name, flash_keys_thing.name);
         return 0;
     }
     enum effort effort = argc > 1 && strcmp(argv[1], "--long") == 0    ? LONG
@@ -66,6 +69,16 @@ int main(int argc, char **argv)
         bool ok = drive_nor(effort);
         passed += ok ? 1 : 0;
         failed += ok ? 0 : 1;
+    }
+    for (size_t i = 0; argc > 0 && i < COUNT_OF(on_flash); i++) {
+        bool is_cut = strcmp(argv[0], "cuts") == 0;
+        if ((is_cut || strcmp(argv[0], "rot") == 0)
+            && is_named(on_flash[i]->name, argc - 1, argv + 1)) {
+            bool ok =
+                is_cut ? drive_flash(on_flash[i], effort) : drive_flash_rot(on_flash[i], effort);
+            passed += ok ? 1 : 0;
+            failed += ok ? 0 : 1;
+        }
     }
     printf("%u passed, %u failed, 0 skipped\n", passed, failed);
     return failed == 0 && (passed > 0 || argc > 1) ? 0
