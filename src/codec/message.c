@@ -109,6 +109,20 @@ static enum message_result unwrap(enum cose_kind kind,
     return MESSAGE_OK;
 }
 
+enum { PRIVATE_USE_BELOW = -65536 }; /* RFC 9052 3.1 */
+
+/* A label of a protected header that is none of ours: `crit` was held against what we know already,
+ * so that one of private use may be passed over. */
+static void pass_over(struct cbor_reader *r, int64_t label, bool *has_additions)
+{
+    if (label >= PRIVATE_USE_BELOW && label != COSE_CRIT) {
+        cbor_fail(r, "an unknown label in the protected header");
+        return;
+    }
+    *has_additions = true;
+    (void)cbor_skip(r);
+}
+
 static enum message_result ended(struct cbor_reader *r, struct fault *fault)
 {
     if (!cbor_done(r)) {
@@ -140,8 +154,16 @@ static void copy_to(uint8_t *to, struct slice bytes)
     }
 }
 
-static void read_claim(struct cbor_reader *r, int64_t label, struct hello_claims *out)
+static void read_claim(struct cbor_reader *r,
+                       int64_t label,
+                       struct hello_claims *out,
+                       bool *has_additions)
 {
+    if (label < 0) {
+        *has_additions = true;
+        (void)cbor_skip(r);
+        return;
+    }
     switch (label) {
     case CLAIM_BOOT: out->boot = (uint32_t)cbor_read_u64_most(r, UINT32_MAX); break;
     case CLAIM_FIRST: out->first = cbor_read_u64(r); break;
@@ -156,12 +178,13 @@ static void read_claim(struct cbor_reader *r, int64_t label, struct hello_claims
         out->oldest_unsent = cbor_read_u64(r);
         out->has_oldest_unsent = true;
         break;
-    default: cbor_fail(r, "an unknown claim"); break;
+    default: cbor_fail(r, "an unknown claim that may not be passed over"); break;
     }
 }
 
 static enum message_result claims_decode(struct slice payload,
                                          struct hello_claims *out,
+                                         bool *has_additions,
                                          struct fault *fault)
 {
     struct cbor_reader r = cbor_over(payload, CBOR_DETERMINISTIC);
@@ -170,7 +193,7 @@ static enum message_result claims_decode(struct slice payload,
     while (cbor_next_key(&r, &map)) {
         int64_t label = cbor_read_i64(&r);
         required += label >= CLAIM_BOOT && label <= CLAIMS_REQUIRED;
-        read_claim(&r, label, out);
+        read_claim(&r, label, out, has_additions);
     }
     if (cbor_ok(&r) && required != CLAIMS_REQUIRED) {
         cbor_fail(&r, "a claim is missing");
@@ -196,14 +219,15 @@ static enum message_result hello_protected_decode(struct slice header,
     struct cbor_reader r = cbor_over(header, CBOR_DETERMINISTIC);
     struct cbor_map map = cbor_enter_map(&r);
     while (cbor_next_key(&r, &map)) {
-        switch (cbor_read_i64(&r)) {
+        int64_t label = cbor_read_i64(&r);
+        switch (label) {
         case COSE_ALG: (void)cbor_read_i64(&r); break;
         case COSE_X5CHAIN:
             if (!cose_chain_decode(cbor_skip(&r), out->chain, &out->chain_count)) {
                 cbor_fail(&r, "an x5chain that is no chain of certificates");
             }
             break;
-        default: cbor_fail(&r, "an unknown label in the protected header"); break;
+        default: pass_over(&r, label, &out->has_additions); break;
         }
     }
     if (cbor_ok(&r) && out->chain_count == 0) {
@@ -221,7 +245,7 @@ enum message_result hello_decode(struct slice bytes, struct hello *out, struct f
         result = hello_protected_decode(hello.cose.protected_header, &hello, fault);
     }
     if (result == MESSAGE_OK) {
-        result = claims_decode(hello.cose.payload, &hello.claims, fault);
+        result = claims_decode(hello.cose.payload, &hello.claims, &hello.has_additions, fault);
     }
     if (result == MESSAGE_OK) {
         *out = hello;
@@ -270,11 +294,12 @@ static enum message_result telemetry_protected_decode(struct slice header,
     struct cbor_reader r = cbor_over(header, CBOR_DETERMINISTIC);
     struct cbor_map map = cbor_enter_map(&r);
     while (cbor_next_key(&r, &map)) {
-        switch (cbor_read_i64(&r)) {
+        int64_t label = cbor_read_i64(&r);
+        switch (label) {
         case COSE_ALG: (void)cbor_read_i64(&r); break;
         case MESSAGE_LABEL_BOOT: out->boot = (uint32_t)cbor_read_u64_most(&r, UINT32_MAX); break;
         case MESSAGE_LABEL_SEQ: out->seq = cbor_read_u64(&r); break;
-        default: cbor_fail(&r, "an unknown label in the protected header"); break;
+        default: pass_over(&r, label, &out->has_additions); break;
         }
     }
     if (cbor_ok(&r) && (out->boot == 0 || out->seq == 0)) {

@@ -66,10 +66,16 @@ struct hello_claims {
     uint64_t oldest_unsent;
 };
 
+/*
+ * What a newer agent says and an older site does not know: a claim with a label below zero, or a
+ * label of private use (RFC 9052 3.1: below -65536) in a protected header that `crit` does not
+ * name, is passed over. Whatever else is unknown is refused.
+ */
 struct hello {
     struct hello_claims claims;
     struct slice chain[COSE_CHAIN_MAX]; /* certificates, leaf first */
     size_t chain_count;
+    bool has_additions;       /* of a newer agent, passed over */
     struct cose_message cose; /* what the signature is over, and the signature */
 };
 
@@ -85,6 +91,7 @@ void hello_claims_write(struct writer *w, const struct hello_claims *claims);
 struct telemetry {
     uint32_t boot;
     uint64_t seq;             /* at least 1 */
+    bool has_additions;       /* of a newer agent, passed over */
     struct cose_message cose; /* payload: a SenML pack in CBOR */
 };
 

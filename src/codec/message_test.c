@@ -196,10 +196,19 @@ TEST("telemetry without boot or seq, with a label too many or another algorithm 
         {"a301053a00011170003a0001117101", 32, MESSAGE_MALFORMED},   /* boot 0 */
         {"a301053a00011170073a0001117100", 32, MESSAGE_MALFORMED},   /* seq 0 */
         {"a301053a000111701b00000001000000003a0001117101", 32,
-         MESSAGE_MALFORMED},                                           /* boot of 33 bits */
-        {"a301053a0001117018073a0001117101", 32, MESSAGE_MALFORMED},   /* not shortest */
-        {"a301053a00011171013a0001117007", 32, MESSAGE_MALFORMED},     /* out of order */
-        {"a4010504003a00011170073a0001117101", 32, MESSAGE_MALFORMED}, /* kid */
+         MESSAGE_MALFORMED},                                                 /* boot of 33 bits */
+        {"a301053a0001117018073a0001117101", 32, MESSAGE_MALFORMED},         /* not shortest */
+        {"a301053a00011171013a0001117007", 32, MESSAGE_MALFORMED},           /* out of order */
+        {"a4010504003a00011170073a0001117101", 32, MESSAGE_MALFORMED},       /* kid */
+        {"a401053a00011170073a00011171013a0001117241ff", 32, MESSAGE_OK},    /* a newer agent's */
+        {"a4010539ffff41ff3a00011170073a0001117101", 32, MESSAGE_MALFORMED}, /* not private */
+        {"a50105"
+         "02813a00011172"
+         "3a00011170073a00011171013a0001117241ff",
+         32, MESSAGE_UNSUPPORTED}, /* and one that has to be known */
+        {"a4010502813a00011170"
+         "3a00011170073a0001117101",
+         32, MESSAGE_OK}, /* crit [boot], which is known */
         {"a4010502811829"
          "3a00011170073a0001117101",
          32, MESSAGE_UNSUPPORTED}, /* crit [41] */
@@ -249,6 +258,46 @@ TEST("a hello with a claim missing, unknown, zero or of another length is refuse
             test_failed(__FILE__, __LINE__, "fault %d gives %d", fault, (int)got);
         }
     }
+}
+
+/* A hello of vector_claims with this behind its claims, `added` pairs of it. */
+static enum message_result hello_with(const char *more, uint8_t added, struct hello *hello)
+{
+    static uint8_t out[BYTES_MAX];
+    struct bytes leaf = vector_bytes("ldevid_certificate");
+    struct slice chain[] = {of(&leaf)};
+    struct hello_claims claims = vector_claims();
+    uint8_t header[BYTES_MAX], payload[512], bytes[64];
+    uint8_t tag[64] = {1};
+    size_t len = strlen(more) / 2;
+    struct writer hw = writer_over(header, sizeof header);
+    struct writer pw = writer_over(payload, sizeof payload);
+    struct writer w = writer_over(out, sizeof out);
+    CHECK(bytes_from_hex(slice_text(more), bytes, len));
+    hello_protected_write(&hw, chain, 1);
+    hello_claims_write(&pw, &claims);
+    payload[0] = (uint8_t)(payload[0] + added);
+    write_bytes(&pw, bytes, len);
+    cose_write(&w, COSE_SIGN1, writer_slice(&hw), writer_slice(&pw), slice_of(tag, sizeof tag));
+    return hello_decode(writer_slice(&w), hello, NULL);
+}
+
+TEST("claims that a newer agent adds below zero are passed over, any others are refused")
+{
+    struct hello hello;
+    REQUIRE(hello_with("", 0, &hello) == MESSAGE_OK);
+    CHECK(!hello.has_additions);
+    REQUIRE(hello_with("2041aa" /* -1: h'aa' */ "21a1018102" /* -2: {1: [2]} */, 2, &hello)
+            == MESSAGE_OK);
+    CHECK(hello.has_additions && hello.claims.boot == vector_claims().boot);
+    CHECK(hello.claims.has_oldest_unsent);
+    CHECK(hello_with("0941aa", 1, &hello) == MESSAGE_MALFORMED);     /* 9: it may not be */
+    CHECK(hello_with("2041aa", 2, &hello) == MESSAGE_MALFORMED);     /* one pair is missing */
+    CHECK(hello_with("21002000", 2, &hello) == MESSAGE_MALFORMED);   /* out of order */
+    CHECK(hello_with("20002000", 2, &hello) == MESSAGE_MALFORMED);   /* twice */
+    CHECK(hello_with("205f41aaff", 1, &hello) == MESSAGE_MALFORMED); /* not deterministic */
+    CHECK(hello_with("201801", 1, &hello) == MESSAGE_MALFORMED);     /* not shortest */
+    CHECK(hello_with("6161f5", 1, &hello) == MESSAGE_MALFORMED);     /* a label in words */
 }
 
 #define D "hf1:00112233445566778899aabbccddeeff"
