@@ -210,6 +210,57 @@ TEST("where damage is told loss is accepted, and nothing that was made up")
     expect(&h, true, "never sent");
 }
 
+/* Device 2 says a second boot, of seq 101 to 103; one value of it is applied. */
+static struct history of_the_future(bool is_said_again, bool is_applied)
+{
+    struct history h = good();
+    history_boot(&h, &(struct said_boot){
+                         .device = 2, .boot = 2, .first = 101, .key = 9, .must_be_refused = true});
+    if (is_said_again) {
+        history_boot(&h, &(struct said_boot){.device = 2, .boot = 2, .first = 101, .key = 9});
+    }
+    for (uint64_t seq = 101; seq <= 103; seq++) {
+        history_sent(&h, &(struct sent_point){.device = 2,
+                                              .boot = 2,
+                                              .seq = seq,
+                                              .message = seq,
+                                              .point = point_of(2, seq, 0),
+                                              .time_ms = (int64_t)seq});
+    }
+    if (is_applied) {
+        history_applied(&h, 2, point_of(2, 102, 0), 102);
+    }
+    return h;
+}
+
+TEST("what is applied of a boot whose every hello had to be refused is found")
+{
+    static const struct {
+        bool is_said_again, is_applied;
+        uint64_t wrong;
+    } rows[] = {{false, true, 1}, {false, false, 0}, {true, true, 0}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct history h = of_the_future(rows[i].is_said_again, rows[i].is_applied);
+        struct findings found = {0};
+        check_versions(&h, &found);
+        CHECK_U64(findings_total(&found), rows[i].wrong);
+        CHECK_U64(found.looked[CHECK_TELEMETRY], rows[i].is_said_again ? 0 : 3);
+        history_free(&h);
+    }
+}
+
+TEST("what was acknowledged to a device that is let off is not asked for")
+{
+    struct history h = good();
+    lose(&h, 61, 70);
+    history_forget_acks(&h, 1);
+    expect(&h, false, NULL);
+    h = good();
+    lose(&h, 61, 70);
+    history_forget_acks(&h, 0);
+    expect(&h, false, "lost at the middle");
+}
+
 TEST("overlapping drops cover what any of them covers")
 {
     struct history h = good();

@@ -26,7 +26,7 @@ enum fault_kind {
     FAULT_POWER_CUT, /* at once, back after ms */
     FAULT_CUT_WRITE, /* power cut inside the n-th operation of the disk from now, back after ms */
     FAULT_CUT_AGAIN, /* as before, and again in the n-th operation of the recovery */
-    FAULT_VERSION,   /* kill -9, and started again as version n of the agent */
+    FAULT_VERSION,   /* kill -9, and started again as version n of the agent (sim/watch.h) */
     /* clocks */
     FAULT_CLOCK_JUMP, /* the wall clock goes forth or back by ms */
     FAULT_NO_CLOCK,   /* the wall clock is at 1970 and says that it does not know, for ms */

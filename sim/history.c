@@ -92,3 +92,8 @@ void history_exclude(struct history *h, uint32_t device)
     EXCLUDE(h->dropped, device);
     EXCLUDE(h->boots, device);
 }
+
+void history_forget_acks(struct history *h, uint32_t device)
+{
+    EXCLUDE(h->acked, device);
+}

@@ -41,7 +41,8 @@ struct said_boot { /* a hello that left a device */
     uint32_t device;
     uint32_t boot;
     uint64_t first;
-    uint64_t key; /* digest of the ephemeral key */
+    uint64_t key;         /* digest of the ephemeral key */
+    bool must_be_refused; /* said in a form that a site must not accept */
 };
 
 #define HISTORY_LIST(type)                                                                         \
@@ -86,5 +87,11 @@ void check_telemetry(struct history *h, bool detected_is_enough, struct findings
 /* No sequence number names two messages, no boot two ephemeral keys, but for spoilt devices. Sorts
  * the lists. */
 void check_numbers(struct history *h, struct findings *out);
+
+/* Of a boot of which every hello had to be refused no value is applied. Sorts the lists. */
+void check_versions(struct history *h, struct findings *out);
+
+/* What was acknowledged to it is not asked for: it may wait for a hello that never comes. */
+void history_forget_acks(struct history *h, uint32_t device);
 
 #endif

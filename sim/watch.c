@@ -103,6 +103,11 @@ void watch_set_version(const struct device_id *id, uint32_t version)
     watch.versions[number] = (uint8_t)version;
 }
 
+uint32_t watch_version(const struct device_id *id)
+{
+    return watch.versions[watch_device(id)];
+}
+
 bool watch_is_drained(const struct device *d)
 {
     bool is_read =
@@ -225,26 +230,22 @@ enum key_result __wrap_seal_hello(struct writer *w,
                                   const struct hello_claims *claims)
 {
     struct message_topic of;
-    struct hello_claims said = *claims;
     if (watch.history == NULL || !message_topic_decode(topic, &of)) {
         return __real_seal_hello(w, key, certificate, topic, claims);
     }
     uint32_t number = watch_device(&of.device);
-    uint8_t version = watch.versions[number];
-    if ((version & 1) != 0) {
-        said.has_oldest_unsent = false;
-    }
-    if ((version & 2) != 0) {
-        said.agent = slice_text("holdfast-agent 99.0.0-rc.1+of-another-time");
-    }
+    uint32_t version = watch_version(&of.device);
     history_boot(
         watch.history,
         &(struct said_boot){.device = number,
                             .boot = claims->boot,
                             .first = claims->first,
+                            .must_be_refused = (version & VERSION_CRITICAL) != 0,
                             .key = digest_of(3, slice_of(claims->ephemeral, MESSAGE_POINT_LEN))});
     size_t begin = w->len;
-    enum key_result result = __real_seal_hello(w, key, certificate, topic, &said);
+    versions_speak(version);
+    enum key_result result = __real_seal_hello(w, key, certificate, topic, claims);
+    versions_speak(0);
     if (result == KEY_OK && writer_ok(w)) {
         captured_add(&of, slice_after(writer_slice(w), begin));
     }

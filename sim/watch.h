@@ -21,9 +21,18 @@ void watch_end(void);
 uint32_t watch_device(const struct device_id *id);
 uint32_t watch_devices_count(void);
 
-/* This agent speaks as another version from its next hello on: 0 as it is, 1 an older one that does
- * not know what is unsent, 2 a newer one by name, 3 both. */
+/*
+ * This agent speaks as one of another time from its next message on, in any mixture
+ * (sim/versions.c): an older one without the eighth claim of a hello, whose packs give each value
+ * its own time; a newer one that adds claims and labels which a site may pass over; one of a future
+ * whose hello has a claim that may not be passed over, so that nothing of its boots is accepted.
+ */
+enum version_trait { VERSION_OLDER = 1, VERSION_NEWER = 2, VERSION_CRITICAL = 4 };
 void watch_set_version(const struct device_id *id, uint32_t version);
+uint32_t watch_version(const struct device_id *id);
+
+/* What is written from now on is of this version; 0: of ours. */
+void versions_speak(uint32_t version);
 
 /* Has the agent nothing that waits for an acknowledgement? */
 bool watch_is_drained(const struct device *device);
