@@ -240,6 +240,7 @@ static enum cli_exit exit_of(int status)
     case 403: return CLI_REFUSED;
     case 404: return CLI_NOT_FOUND;
     case 409: return CLI_CONFLICT;
+    case 504: return CLI_UNKNOWN;
     }
     return CLI_FAILED;
 }

@@ -103,6 +103,9 @@ static void handle(void *role, const struct port_event *ev)
     if (http_server_event(c->console, ev) || http_server_event(c->metrics, ev)) {
         return;
     }
+    if (gateways_event(c, ev)) {
+        return;
+    }
     if (c->devices != NULL && control_devices_event(c->devices, ev)) {
         return;
     }
@@ -371,6 +374,7 @@ static void close_all(struct control *c)
         store_close(c->store);
     }
     control_grants_close(c);
+    gateways_close(c);
     operators_close(c->operators);
     if (c->registry != NULL) {
         registry_close(c->registry);
@@ -404,6 +408,7 @@ int control_begin(const struct control_config *config, struct control **out)
     c->port = port_open(handle, c);
     c->answer = malloc(CONTROL_ANSWER_MAX);
     c->join = malloc(sizeof *c->join);
+    gateways_open(c);
     INVARIANT(c->port != NULL && c->answer != NULL && c->join != NULL);
     c->began_ms = port_now_ms(c->port);
     c->ingest.messages_per_s = c->ingest.points_per_s = c->ingest.lag_p99_s = -1;

@@ -196,6 +196,7 @@ struct control {
     struct store *store; /* NULL until ingest made it */
     struct control_devices *devices;
     struct control_grants *grants;
+    struct gateway_asks *gateway_asks;
     struct http_server *console, *metrics;
     struct port_tls *tls;
     struct tls_files tls_files;
@@ -326,8 +327,25 @@ void view_links(struct ask *a);
 void view_boots(struct ask *a);
 void view_sample_refusals(struct control *c);
 void view_write_gateways(struct json_writer *j, struct control *c);
+/* The members of one, into an object that is open. */
+void view_put_gateway(struct json_writer *j, struct control *c, const struct report *r);
 void view_write_entries(
     struct ask *a, const struct device_id *device, int64_t before, size_t limit, int64_t *next);
+
+/* control_gateways.c: what is asked of one gateway, over its local socket */
+struct gateway_asks;
+void gateways_open(struct control *c);
+void gateways_close(struct control *c);
+bool gateways_event(struct control *c, const struct port_event *ev);
+/* "open", "draining", "drained"; NULL where it does not say. */
+const char *gateways_drain_word(const struct control *c, const struct report *report);
+void gateways_show(struct ask *a);
+void gateways_refusals(struct ask *a);
+void gateways_sessions(struct ask *a);
+void gateways_trace(struct ask *a);
+void gateways_trace_begin(struct ask *a);
+void gateways_drain(struct ask *a);
+void gateways_undrain(struct ask *a);
 
 /* control_data.c */
 void data_series(struct ask *a);

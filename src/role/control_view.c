@@ -453,28 +453,33 @@ static void write_clock(struct json_writer *j, const struct report *r)
     }
 }
 
+void view_put_gateway(struct json_writer *j, struct control *c, const struct report *r)
+{
+    double refused = report_rate(r->refused, r->samples);
+    json_put_u64(j, "v", 1);
+    json_put_text(j, "name", r->role);
+    json_put_text(j, "state", report_state(c, r));
+    json_put_text(j, "drain", gateways_drain_word(c, r));
+    put_known(j, "sessions", value_or(r, "holdfast_gateway_sessions", -1));
+    put_known(j, "messages_per_s", report_rate(r->messages, r->samples));
+    put_known(j, "refused_per_min", refused < 0 ? -1 : refused * 60);
+    put_main_reason(j, r);
+    put_known(j, "spool_bytes", value_or(r, "holdfast_gateway_spool_bytes", -1));
+    put_known(j, "spool_budget", value_or(r, "holdfast_gateway_spool_budget_bytes", -1));
+    put_known(j, "lag_bytes", value_or(r, "holdfast_gateway_spool_unread_bytes", -1));
+    put_known(j, "lag_age_s", value_or(r, "holdfast_gateway_spool_unread_age_seconds", -1));
+    write_clock(j, r);
+}
+
 void view_write_gateways(struct json_writer *j, struct control *c)
 {
     json_array(j);
     for (uint32_t i = 0; i < c->reports_count; i++) {
-        const struct report *r = &c->reports[i];
-        if (!r->is_gateway) {
-            continue;
+        if (c->reports[i].is_gateway) {
+            json_object(j);
+            view_put_gateway(j, c, &c->reports[i]);
+            json_object_end(j);
         }
-        double refused = report_rate(r->refused, r->samples);
-        json_object(j);
-        json_put_u64(j, "v", 1);
-        json_put_text(j, "name", r->role);
-        json_put_text(j, "state", report_state(c, r));
-        put_known(j, "sessions", value_or(r, "holdfast_gateway_sessions", -1));
-        put_known(j, "messages_per_s", report_rate(r->messages, r->samples));
-        put_known(j, "refused_per_min", refused < 0 ? -1 : refused * 60);
-        put_main_reason(j, r);
-        put_known(j, "spool_bytes", value_or(r, "holdfast_gateway_spool_bytes", -1));
-        put_known(j, "spool_budget", value_or(r, "holdfast_gateway_spool_budget_bytes", -1));
-        put_known(j, "lag_bytes", value_or(r, "holdfast_gateway_spool_unread_bytes", -1));
-        write_clock(j, r);
-        json_object_end(j);
     }
     json_array_end(j);
 }

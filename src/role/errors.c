@@ -228,6 +228,13 @@ const struct error_text error_texts[] = {
      "look at it: holdfast grant show NAME", "holdfast grant show historian"},
     {"HF-3607", "there are too many grants", "a site has at most 256 applications",
      "withdraw what is not used; nothing was done", "holdfast grant withdraw NAME"},
+    {"HF-3701", "there is no such gateway", "none of this name reports or has reported to control",
+     "look at the names: holdfast gateway list", "holdfast gateway list"},
+    {"HF-3702", "the gateway does not answer",
+     "it does not run, or has no time: what it was asked to do may or may not have happened",
+     "look at it: holdfast gateway show NAME", "holdfast gateway show gw-1"},
+    {"HF-3703", "the gateway could not do it", "its storage refused; the answer names the cause",
+     "look at its log; what it says was not done was not", "tail site/log/gw-1.log"},
 };
 const size_t error_texts_count = COUNT_OF(error_texts);
 

@@ -4,6 +4,7 @@
 
 #include "codec/bus_record.h"
 #include "core/gateway/admission.h"
+#include "core/gateway/backlog.h"
 #include "core/gateway/drain.h"
 #include "core/gateway/quota.h"
 #include "core/gateway/refusals.h"
@@ -101,6 +102,7 @@ struct gateway {
     uint32_t open_count, stalled_count;
     uint32_t displaced; /* a session that has just been taken over, GATEWAY_NONE: none */
     struct gw_drain drain;
+    struct gw_backlog backlog;
     bool has_leaving;              /* connections on their way out of a drain */
     struct gateway_admin *admin;   /* NULL: no socket */
     struct gateway_grants *grants; /* NULL: no applications */

@@ -53,6 +53,13 @@ static void write_clock(struct gateway *g, struct writer *w)
     metrics_value(w, "holdfast_gateway_clock_quality", NULL, (uint64_t)quality);
 }
 
+static uint64_t spool_age_ms(struct gateway *g)
+{
+    uint64_t now_ms = port_now_ms(g->port);
+    gw_backlog_note(&g->backlog, bus_durable(g->bus), g->acked, now_ms);
+    return gw_backlog_age_ms(&g->backlog, bus_durable(g->bus), g->acked, now_ms);
+}
+
 static void write_spool(struct gateway *g, struct writer *w)
 {
     metrics_name(w, "holdfast_gateway_commits_total", "counter", "Group commits of the spool.");
@@ -68,6 +75,9 @@ static void write_spool(struct gateway *g, struct writer *w)
                  "Durable bytes that ingest has not applied.");
     metrics_value(w, "holdfast_gateway_spool_unread_bytes", NULL,
                   bus_durable(g->bus) > g->acked ? bus_durable(g->bus) - g->acked : 0);
+    metrics_name(w, "holdfast_gateway_spool_unread_age_seconds", "gauge",
+                 "Age of the oldest record that ingest has not applied.");
+    metrics_value(w, "holdfast_gateway_spool_unread_age_seconds", NULL, spool_age_ms(g) / 1000);
     metrics_name(w, "holdfast_gateway_stalls_total", "counter",
                  "Times a client had to wait to be read.");
     metrics_value(w, "holdfast_gateway_stalls_total", NULL, g->counts.stalls);

@@ -182,7 +182,9 @@ def hold(value, schema, where):
                 assert named is None, f"{where}.{key} is not described"
 
 
-EXAMPLES = {"/grants/{NAME}": "/grants/hmi", "/grants/{NAME}/withdraw": "/grants/hmi/withdraw",
+EXAMPLES = {"/gateways/{NAME}": "/gateways/gw-1", **{f"/gateways/{{NAME}}/{what}": f"/gateways/gw-1/{what}" for what in
+                                                      ("refusals", "sessions", "trace", "drain", "undrain")},
+            "/grants/{NAME}": "/grants/hmi", "/grants/{NAME}/withdraw": "/grants/hmi/withdraw",
             "/devices/{NAME}": "/devices/press-001", "/devices/{NAME}/entries": "/devices/press-001/entries",
             "/devices/{NAME}/links": "/devices/press-001/links", "/devices/{NAME}/boots": "/devices/press-001/boots",
             "/data/series": "/data/series?device=press-001", "/data/last": "/data/last?device=press-001",
@@ -190,10 +192,14 @@ EXAMPLES = {"/grants/{NAME}": "/grants/hmi", "/grants/{NAME}/withdraw": "/grants
             "/data/buckets": "/data/buckets?device=press-001&stream=s&name=temperature&buckets=7"}
 
 
+# Asked of a running gateway: gateways.py holds their answers against the same description.
+OF_A_GATEWAY = ("/gateways/{NAME}", "/gateways/{NAME}/refusals", "/gateways/{NAME}/sessions", "/gateways/{NAME}/trace")
+
+
 def test_every_described_route_answers_as_described(site):
     """Every GET of docs/openapi.json exists, and its answer holds what its schema says and nothing else."""
     for path, methods in OPENAPI["paths"].items():
-        if "get" not in methods or path == "/events":
+        if "get" not in methods or path == "/events" or path in OF_A_GATEWAY:
             continue
         content = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         hold(site.good(EXAMPLES.get(path, path)), content, path)
@@ -228,7 +234,8 @@ def test_errors_have_code_title_why_and_do(site):
         ("/data/buckets?series=1&from=-8640000000000000&to=8640000000000000", 400, "HF-3101"),
         ("/deadletters?device=nobody", 404, "HF-3001"), ("/events?since=x", 400, "HF-3101"), ("/events?device=nobody", 404, "HF-3001"),
         ("/devices/%00", 400, "HF-3101"), ("/devices/", 404, "HF-3002"), ("/login", 405, "HF-3003"), ("/devices/a/b/c", 404, "HF-3002"),
-        ("/grants/nobody", 404, "HF-3604"), ("/grants/" + "a" * 200, 404, "HF-3604"),
+        ("/grants/nobody", 404, "HF-3604"), ("/gateways/nobody", 404, "HF-3701"),
+        ("/gateways/nobody/sessions", 404, "HF-3701"), ("/grants/" + "a" * 200, 404, "HF-3604"),
     ]
     for path, status, code in rows:
         got, value = site.api(path)
