@@ -41,10 +41,10 @@ static void owner_read(struct reader *r, struct session_owner *out)
 static void options_read(struct reader *r, struct session_options *out)
 {
     uint8_t raw = read_u8(r);
-    *out = (struct session_options){.qos = raw & OPTION_QOS,
+    *out = (struct session_options){.qos = (uint8_t)(raw & OPTION_QOS),
                                     .no_local = (raw & OPTION_NO_LOCAL) != 0,
                                     .retain_as_published = (raw & OPTION_AS_PUBLISHED) != 0,
-                                    .retain_handling = (raw & OPTION_HANDLING) >> 4};
+                                    .retain_handling = (uint8_t)((raw & OPTION_HANDLING) >> 4)};
     fail_unless(r, out->qos <= 2 && out->retain_handling <= 2 && raw < 0x40);
 }
 

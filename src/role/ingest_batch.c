@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_ok(struct ingest *in, enum store_result result, const char *what)
+bool ingest_is_ok(struct ingest *in, enum store_result result, const char *what)
 {
     if (result == STORE_OK) {
         return true;
@@ -17,19 +17,19 @@ static bool is_ok(struct ingest *in, enum store_result result, const char *what)
     return false;
 }
 
-static bool begin(struct ingest *in)
+bool ingest_batch_begin(struct ingest *in)
 {
     if (in->in_batch) {
         return true;
     }
-    if (!is_ok(in, store_begin(in->store), "no transaction can begin")) {
+    if (!ingest_is_ok(in, store_begin(in->store), "no transaction can begin")) {
         return false;
     }
     in->in_batch = true;
     in->batch_records = 0;
     in->batch_began_ms = port_now_ms(in->port);
-    return is_ok(in, store_arrives(in->store, port_wall_ms(in->port, NULL)),
-                 "the time of arrival cannot be kept");
+    return ingest_is_ok(in, store_arrives(in->store, port_wall_ms(in->port, NULL)),
+                        "the time of arrival cannot be kept");
 }
 
 /*
@@ -41,118 +41,7 @@ static bool make_ready(struct ingest *in)
     if (admit_is_tight(&in->core) || !ingest_series_has_room(&in->series)) {
         ingest_commit(in);
     }
-    return !in->is_over && begin(in);
-}
-
-/* ---- devices between core and store ---- */
-
-static void row_of(const struct ingest *in, const struct admit_device *d, struct store_device *row)
-{
-    struct writer links = writer_over(row->links, sizeof row->links);
-    memset(row, 0, sizeof *row);
-    row->device = d->id;
-    (void)snprintf(row->gateway, sizeof row->gateway, "%s", ingest_gateway_name(in, d->gateway));
-    row->connected = d->connected;
-    row->linked_ms = d->linked_ms;
-    row->seen_ms = d->seen_ms;
-    row->boot = d->boot_count > 0 ? d->boots[0].boot : 0;
-    row->hello_ms = d->boot_count > 0 ? d->boots[0].received_ms : 0;
-    row->boots = d->boots_total;
-    memcpy(row->agent, d->agent, d->agent_len);
-    row->has_clock_offset = d->has_clock_offset;
-    row->clock_offset_ms = d->clock_offset_ms;
-    row->clock_quality = d->clock_quality;
-    row->messages = d->messages;
-    row->points = d->points;
-    row->dead_letters = d->dead_letters;
-    row->dead_letter_ms = d->dead_letter_ms;
-    row->link_mismatches = d->link_mismatches;
-    admit_received_report(&in->core, d, &row->received);
-    admit_links_encode(d, &links);
-    row->links_len = links.len;
-    row->certificate = d->certificate;
-}
-
-static struct admit_boot boot_of(const struct store_hello *hello)
-{
-    struct admit_boot boot = {
-        .boot = hello->boot, .first = hello->first, .received_ms = hello->received_ms};
-    memcpy(boot.ephemeral, hello->ephemeral, sizeof boot.ephemeral);
-    memcpy(boot.key_id, hello->key_id, sizeof boot.key_id);
-    return boot;
-}
-
-static void device_of(const struct store_device *row,
-                      const struct store_hello *hellos,
-                      size_t hellos_count,
-                      struct admit_device *d)
-{
-    memset(d, 0, sizeof *d);
-    d->id = row->device;
-    d->gateway = row->gateway[0] != '\0' ? admit_gateway_of(slice_text(row->gateway)) : 0;
-    d->connected = row->connected;
-    d->linked_ms = row->linked_ms;
-    d->seen_ms = row->seen_ms;
-    d->boots_total = row->boots;
-    d->agent_len = (uint8_t)strnlen(row->agent, sizeof d->agent);
-    memcpy(d->agent, row->agent, d->agent_len);
-    d->has_clock_offset = row->has_clock_offset;
-    d->clock_offset_ms = row->clock_offset_ms;
-    d->clock_quality = row->clock_quality;
-    d->messages = row->messages;
-    d->points = row->points;
-    d->dead_letters = row->dead_letters;
-    d->dead_letter_ms = row->dead_letter_ms;
-    d->link_mismatches = row->link_mismatches;
-    d->certificate = row->certificate;
-    d->boot_count = (uint32_t)hellos_count;
-    for (size_t i = 0; i < hellos_count; i++) {
-        d->boots[i] = boot_of(&hellos[i]);
-    }
-}
-
-static void load(struct ingest *in)
-{
-    struct admit_event ev = {.kind = ADMIT_LOADED};
-    struct store_device row;
-    struct store_hello hellos[ADMIT_BOOTS];
-    struct admit_device device;
-    size_t count = 0;
-    ev.loaded.device = in->fx.device;
-    enum store_result result = store_device_get(in->store, &in->fx.device, &row);
-    if (result != STORE_NOT_FOUND) {
-        if (!is_ok(in, result, "a device cannot be read")
-            || !is_ok(
-                in,
-                store_hellos(in->store, &row.device, UINT32_MAX, hellos, COUNT_OF(hellos), &count),
-                "hellos cannot be read")) {
-            return;
-        }
-        device_of(&row, hellos, count, &device);
-        ev.loaded.is_known = true;
-        ev.loaded.row = &device;
-        ev.loaded.received = &row.received;
-        ev.loaded.links = slice_of(row.links, row.links_len);
-    }
-    ingest_step(in, &ev);
-}
-
-static void look_up(struct ingest *in, uint32_t boot)
-{
-    struct store_hello_around around;
-    struct admit_event ev = {.kind = ADMIT_LOOKED};
-    if (!is_ok(in, store_hello_around(in->store, &in->fx.device, boot, &around),
-               "a hello cannot be read")) {
-        return;
-    }
-    ev.looked.device = in->fx.device;
-    ev.looked.older = (struct admit_older){.boot = boot_of(&around.hello),
-                                           .is_known = around.is_known,
-                                           .is_stale = around.is_stale,
-                                           .above_first = around.above_first,
-                                           .below_first = around.below_first};
-    ev.looked.older.boot.boot = boot;
-    ingest_step(in, &ev);
+    return !in->is_over && ingest_batch_begin(in);
 }
 
 /* ---- effects ---- */
@@ -185,8 +74,8 @@ static void keep_letter(struct ingest *in,
     copy_text(record->topic, letter.topic, sizeof letter.topic);
     /* What is no record at all is kept as it came. */
     struct slice payload = record->kind != 0 ? record->payload : bytes;
-    (void)is_ok(in, store_dead_letter_add(in->store, &letter, payload),
-                "a dead letter cannot be kept");
+    (void)ingest_is_ok(in, store_dead_letter_add(in->store, &letter, payload),
+                       "a dead letter cannot be kept");
 }
 
 static void keep_loss(struct ingest *in, const struct received_loss *loss)
@@ -198,7 +87,7 @@ static void keep_loss(struct ingest *in, const struct received_loss *loss)
                               .since_ms = (int64_t)loss->since_s * 1000,
                               .at_ms = in->fx.record.received_ms};
     in->counts.lost += loss->to - loss->from + 1;
-    (void)is_ok(in, store_lost_add(in->store, &lost), "a lost range cannot be kept");
+    (void)ingest_is_ok(in, store_lost_add(in->store, &lost), "a lost range cannot be kept");
 }
 
 /* Gives the highest boot that the store keeps no more; 0: none. */
@@ -209,8 +98,8 @@ static uint32_t keep_hello(struct ingest *in, const struct admit_boot *boot)
         .boot = boot->boot, .first = boot->first, .received_ms = boot->received_ms};
     memcpy(hello.ephemeral, boot->ephemeral, sizeof hello.ephemeral);
     memcpy(hello.key_id, boot->key_id, sizeof hello.key_id);
-    (void)is_ok(in, store_hello_put(in->store, &in->fx.device, &hello, &expired),
-                "a hello cannot be kept");
+    (void)ingest_is_ok(in, store_hello_put(in->store, &in->fx.device, &hello, &expired),
+                       "a hello cannot be kept");
     return expired;
 }
 
@@ -221,26 +110,26 @@ static void keep_certificate(struct ingest *in, const struct admit_effect *effec
                                      .seen_ms = in->fx.record.received_ms,
                                      .boot = effect->boot};
     memcpy(seen.serial, effect->certificate.serial, sizeof seen.serial);
-    (void)is_ok(in, store_certificate_seen(in->store, &in->fx.device, &seen),
-                "the use of a certificate cannot be kept");
+    (void)ingest_is_ok(in, store_certificate_seen(in->store, &in->fx.device, &seen),
+                       "the use of a certificate cannot be kept");
 }
 
 static void begin_link(struct ingest *in, uint64_t gateway)
 {
-    (void)is_ok(in,
-                store_link_begin(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
-                                 in->fx.record.received_ms),
-                "a link cannot be kept");
+    (void)ingest_is_ok(in,
+                       store_link_begin(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
+                                        in->fx.record.received_ms),
+                       "a link cannot be kept");
 }
 
 static void end_link(struct ingest *in, uint64_t gateway)
 {
     char why[STORE_WHY_MAX + 1];
     copy_text(in->fx.record.payload, why, sizeof why);
-    (void)is_ok(in,
-                store_link_end(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
-                               in->fx.record.received_ms, why),
-                "the end of a link cannot be kept");
+    (void)ingest_is_ok(in,
+                       store_link_end(in->store, &in->fx.device, ingest_gateway_name(in, gateway),
+                                      in->fx.record.received_ms, why),
+                       "the end of a link cannot be kept");
 }
 
 /* Where one record is, whence it came, and what is still to be done when its effects are through.
@@ -269,7 +158,7 @@ static void wait(struct ingest *in, struct work *work, uint32_t boot)
         decide(in, work, ADMIT_WAIT_REFUSED, 0);
         return;
     }
-    (void)is_ok(in, result, "a waiting message cannot be kept");
+    (void)ingest_is_ok(in, result, "a waiting message cannot be kept");
 }
 
 static void keep_points(struct ingest *in, struct work *work)
@@ -282,7 +171,7 @@ static void keep_points(struct ingest *in, struct work *work)
         decide(in, work, ADMIT_SERIES_REFUSED, points);
         return;
     }
-    (void)is_ok(in, result, "a series cannot be made");
+    (void)ingest_is_ok(in, result, "a series cannot be made");
 }
 
 /*
@@ -305,7 +194,7 @@ static void end_links(struct ingest *in, struct work *work)
     ingest_commit(in);
     while (!in->is_over && count == COUNT_OF(page)) {
         if (!make_ready(in)
-            || !is_ok(
+            || !ingest_is_ok(
                 in,
                 store_devices_connected(in->store, gateway, after, page, COUNT_OF(page), &count),
                 "connected devices cannot be read")) {
@@ -335,9 +224,9 @@ static void perform(struct ingest *in, struct work *work)
     for (uint32_t i = 0; i < count && !in->is_over; i++) {
         const struct admit_effect *effect = &in->fx.list[i];
         switch (effect->kind) {
-        case ADMIT_LOAD: load(in); return;
+        case ADMIT_LOAD: ingest_device_load(in); return;
         case ADMIT_COMMIT_FIRST: ingest_commit(in); return;
-        case ADMIT_LOOK_UP: look_up(in, effect->boot); return;
+        case ADMIT_LOOK_UP: ingest_boot_look_up(in, effect->boot); return;
         case ADMIT_STORE:
             INVARIANT(i + 1 == count);
             keep_points(in, work);
@@ -373,7 +262,7 @@ static void decide(struct ingest *in,
     ev.record.bytes = work->bytes;
     ev.record.points = points;
     for (unsigned turn = 0; turn < 5 && !in->is_over; turn++) {
-        if (!begin(in)) {
+        if (!ingest_batch_begin(in)) {
             return;
         }
         ingest_step(in, &ev);
@@ -401,7 +290,8 @@ static void give_released(struct ingest *in, const struct device_id *device, uin
             return;
         }
         enum store_result result = store_waiting_take(in->store, device, boot, gateway, &w);
-        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+        if (result == STORE_NOT_FOUND
+            || !ingest_is_ok(in, result, "a waiting message cannot be read")) {
             return;
         }
         struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
@@ -421,7 +311,8 @@ static void give_expired(struct ingest *in, const struct device_id *device, uint
             return;
         }
         enum store_result result = store_waiting_expire(in->store, device, boot, gateway, &w);
-        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+        if (result == STORE_NOT_FOUND
+            || !ingest_is_ok(in, result, "a waiting message cannot be read")) {
             return;
         }
         struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
@@ -441,7 +332,8 @@ void ingest_retry_waiting(struct ingest *in)
             return;
         }
         enum store_result result = store_waiting_expire(in->store, NULL, 0, gateway, &w);
-        if (result == STORE_NOT_FOUND || !is_ok(in, result, "a waiting message cannot be read")) {
+        if (result == STORE_NOT_FOUND
+            || !ingest_is_ok(in, result, "a waiting message cannot be read")) {
             break;
         }
         struct work work = {.gateway = admit_gateway_of(slice_text(gateway)),
@@ -482,162 +374,6 @@ void ingest_take(struct ingest *in,
         give_expired(in, &work.device, work.expire_boot);
     }
     if (in->batch_records >= in->config.batch_records) {
-        ingest_commit(in);
-    }
-}
-
-/* ---- the commit ---- */
-
-static bool put_devices(struct ingest *in)
-{
-    struct store_device row;
-    for (const struct admit_device *d = NULL; (d = admit_dirty_next(&in->core, d)) != NULL;) {
-        row_of(in, d, &row);
-        if (!is_ok(in, store_device_put(in->store, &row), "a device cannot be kept")) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool add_counter(struct ingest *in, const char *name, uint64_t now, uint64_t before)
-{
-    return now == before
-           || is_ok(in, store_counter_add(in->store, name, now - before),
-                    "a counter cannot be kept");
-}
-
-static bool put_counters(struct ingest *in)
-{
-    const struct ingest_counts *now = &in->counts;
-    const struct ingest_counts *was = &in->committed;
-    bool ok = add_counter(in, "points", now->points, was->points)
-              && add_counter(in, "repeated", now->repeated, was->repeated)
-              && add_counter(in, "texts", now->texts, was->texts)
-              && add_counter(in, "lost", now->lost, was->lost);
-    for (size_t i = 0; i < ADMIT_OUTCOME_COUNT && ok; i++) {
-        ok = add_counter(in, admit_outcome_name((enum admit_outcome)i), now->outcomes[i],
-                         was->outcomes[i]);
-    }
-    for (size_t i = 0; i < ADMIT_REASON_COUNT && ok; i++) {
-        char name[STORE_COUNTER_MAX + 1];
-        if (now->reasons[i] == was->reasons[i]) {
-            continue; /* nearly always: its name is not even made */
-        }
-        (void)snprintf(name, sizeof name, "refused.%s", admit_reason_name((enum admit_reason)i));
-        ok = add_counter(in, name, now->reasons[i], was->reasons[i]);
-    }
-    return ok;
-}
-
-static bool put_sources(struct ingest *in)
-{
-    for (uint32_t i = 0; i < in->sources_count; i++) {
-        if (in->sources[i].is_moved
-            && !is_ok(in, store_source_put(in->store, &in->sources[i].state),
-                      "a cursor cannot be kept")) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void tell_gateways(struct ingest *in)
-{
-    for (uint32_t i = 0; i < in->sources_count; i++) {
-        struct ingest_source *source = &in->sources[i];
-        if (source->is_moved && source->reader != NULL
-            && bus_reader_ack(source->reader, "ingest", source->state.position) != BUS_OK) {
-            /* The spool keeps more than it must; the next batch says it again. */
-            (void)fprintf(stderr, "ingest: %s cannot be told how far it was read\n", source->name);
-        }
-        source->is_moved = false;
-    }
-}
-
-static void tell_control(struct ingest *in, uint64_t change)
-{
-    uint8_t bytes[8];
-    struct writer w = writer_over(bytes, sizeof bytes);
-    write_u64(&w, change);
-    in->applied_change = change;
-    if (in->applied == NULL || port_file_write(in->applied, 0, writer_slice(&w)) != PORT_OK) {
-        (void)fprintf(stderr, "ingest: store/applied cannot be written\n");
-    }
-}
-
-static void measure(struct ingest *in, uint64_t began_us)
-{
-    int64_t now = port_wall_ms(in->port, NULL);
-    metrics_observe(&in->commit_time, port_now_us(in->port) - began_us);
-    for (uint32_t i = 0; i < in->batch_records; i++) {
-        int64_t received = in->batch_received[i]; /* a gateway's word: it may be any number */
-        bool is_past = received >= 0 && received < now;
-        metrics_observe(&in->lag, is_past ? (uint64_t)(now - received) * 1000 : 0);
-    }
-    in->counts.batches++;
-    if (in->batch_records > in->counts.batch_records_max) {
-        in->counts.batch_records_max = in->batch_records;
-    }
-}
-
-/* Every record that was read became something: none fell between. */
-static bool is_every_record_kept(const struct ingest *in)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < ADMIT_OUTCOME_COUNT; i++) {
-        sum += in->counts.outcomes[i];
-    }
-    return sum == in->counts.records + in->waited_before;
-}
-
-void ingest_commit(struct ingest *in)
-{
-    uint64_t change = 0;
-    uint64_t began_us = port_now_us(in->port);
-    if (!in->in_batch || in->is_over) {
-        return;
-    }
-    INVARIANT(promise_holds(PROMISE_ACKED_IS_KEPT, is_every_record_kept(in)));
-    if (!is_ok(in, ingest_series_flush(in), "points cannot be stored") || !put_devices(in)
-        || !put_counters(in) || !put_sources(in)
-        || !is_ok(in, store_commit(in->store, &change), "a batch cannot be committed")) {
-        return;
-    }
-    in->in_batch = false;
-    in->committed = in->counts;
-    struct admit_event ev = {.kind = ADMIT_COMMITTED};
-    enum admit_outcome outcome = in->fx.outcome;
-    ingest_step(in, &ev);
-    in->fx.outcome = outcome;
-    tell_gateways(in);
-    tell_control(in, change);
-    measure(in, began_us);
-    in->batch_records = 0;
-}
-
-void ingest_drain(struct ingest *in)
-{
-    struct ingest_source *source;
-    struct slice record;
-    bus_position next;
-    while (!in->is_over && (source = ingest_next(in, &record, &next)) != NULL) {
-        ingest_take(in, source, record, next);
-    }
-    ingest_commit(in);
-}
-
-void ingest_retain(struct ingest *in)
-{
-    size_t deleted = 0;
-    if (in->config.retain_ms <= 0 || in->is_over) {
-        return;
-    }
-    ingest_commit(in);
-    int64_t before = port_wall_ms(in->port, NULL) - in->config.retain_ms;
-    if (begin(in)
-        && is_ok(in, store_retain(in->store, before, INGEST_RETAIN_CHUNKS, &deleted),
-                 "old points cannot be deleted")) {
         ingest_commit(in);
     }
 }

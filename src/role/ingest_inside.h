@@ -154,12 +154,28 @@ void ingest_take(struct ingest *in,
                  struct slice record,
                  bus_position next);
 
-/* Commits the batch, if one is open, then tells gateways and control. */
-void ingest_commit(struct ingest *in);
+/* Begins the transaction of a batch where none is open. False: the store failed, the role ends. */
+bool ingest_batch_begin(struct ingest *in);
+bool ingest_is_ok(struct ingest *in, enum store_result result, const char *what);
 
 /* Gives every message that waits once more: those whose hello came while we were down are applied.
  */
 void ingest_retry_waiting(struct ingest *in);
+
+/* ---- ingest_devices.c ---- */
+
+/* What the store keeps of a device the core has in memory. */
+void ingest_device_row(const struct ingest *in,
+                       const struct admit_device *d,
+                       struct store_device *row);
+/* Answer the core's orders to fetch a device, or an older boot of one, from the store. */
+void ingest_device_load(struct ingest *in);
+void ingest_boot_look_up(struct ingest *in, uint32_t boot);
+
+/* ---- ingest_commit.c ---- */
+
+/* Commits the batch, if one is open, then tells gateways and control. */
+void ingest_commit(struct ingest *in);
 
 /* Takes all that is durable now and commits it. For tests and for the end. */
 void ingest_drain(struct ingest *in);

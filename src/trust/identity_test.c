@@ -85,8 +85,8 @@ TEST("a certificate names an application by its one URI, and by no other form")
         "spiffe://holdfast.local/application/historian",
         "spiffe://evil/app/historian",
         "spiffe://holdfast.local/device/hf1:00112233445566778899aabbccddeeff",
-        "spiffe://holdfast.local/app/"
-        "a123456789012345678901234567890123456789012345678901234567890123",
+        ("spiffe://holdfast.local/app/"
+         "a123456789012345678901234567890123456789012345678901234567890123"),
     };
     CHECK(names_application("spiffe://holdfast.local/app/historian", "historian"));
     CHECK(names_application("spiffe://holdfast.local/app/2nd.HMI_x-1", "2nd.HMI_x-1"));

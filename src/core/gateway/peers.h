@@ -12,9 +12,9 @@
 
 enum {
     GW_PEER_BUCKETS = 3,
-    GW_PEERS_LOOK = 8, /* entries that are looked at for one to make room */
-    GW_PEERS_NONE = UINT32_MAX
+    GW_PEERS_LOOK = 8 /* entries that are looked at for one to make room */
 };
+#define GW_PEERS_NONE UINT32_MAX /* no place in a table of peers */
 
 struct gw_peer {
     uint8_t key[TABLE_KEY_LEN];
