@@ -55,6 +55,8 @@ def uncovered(notes):
             files.setdefault(note.ino, []).append(note)
         else:
             folders.setdefault(note.ino, []).append(note)
+            if note.kind != CREATED:
+                files.pop(note.at, None)  # it is gone, and its number may be given to another
     return {k: v for k, v in files.items() if v}, {k: v for k, v in folders.items() if v}
 
 
@@ -112,19 +114,17 @@ class Machine:
         self.names_lost += len(names)
         said = [f"{lost} writes of {name}" for name, lost in lost_of.items()]
         said += [f"{len(names)} names of {sum(map(len, folders.values()))}"] if names else []
-        for path in self.folder.iterdir():
-            path.unlink()
+        (self.folder / "notes").unlink()
         self.cuts += 1
         return ", ".join(said) or "nothing was in doubt"
 
     def paths(self):
-        """Where each file lies now, by its number; removed ones have a link among the notes."""
+        """Where each file lies now, by its number."""
         found = {}
-        for top in (self.root, self.folder):
-            for where, _, names in os.walk(top):
-                for name in names:
-                    path = os.path.join(where, name)
-                    found.setdefault(os.lstat(path).st_ino, path)
+        for where, _, names in os.walk(self.root):
+            for name in names:
+                path = os.path.join(where, name)
+                found.setdefault(os.lstat(path).st_ino, path)
         return found
 
     def cut_bytes(self, path, changes, random):
@@ -148,7 +148,6 @@ class Machine:
 
     def give_back(self, note):
         """What a name stood for before."""
-        saved = self.folder / f"saved-{note.was}"
         before, after = note.paths[0], note.paths[-1]
         if note.kind == CREATED:
             with contextlib.suppress(OSError):
@@ -156,7 +155,12 @@ class Machine:
                     os.unlink(before)
         elif note.kind == RENAMED:
             os.rename(after, before)
-            if note.was:
-                os.link(saved, after)
-        elif note.was and not os.path.exists(before):
-            os.link(saved, before)
+            self.make_again(after, note)
+        elif not os.path.exists(before):
+            self.make_again(before, note)
+
+    def make_again(self, path, note):
+        """With the bytes that it had when it went."""
+        if note.at:
+            pathlib.Path(path).write_bytes(note.old)
+            os.chmod(path, 0o600)

@@ -142,7 +142,7 @@ def operator_looks(world):
 def play(seed, long=False):
     with World("disks", seed, relays=False, faults=True) as world:
         stock = world.stock("stock", made_rows(30000 if long else 16000, 1), 150, ("gw-1", "gw-2"), ballast=4000)
-        agent = world.agent("device", made_rows(3000 if long else 800, 5e6), 40, ("gw-1", "gw-2", "gw-3"))
+        agent = world.agent("device", made_rows(1600 if long else 800, 5e6), 40, ("gw-1", "gw-2", "gw-3"))
         wait_for(lambda: "is live" in agent.log_text(), 20, "the agent is live")
         phases = [(full_spool,), (full_store,), (full_registry,), (full_outbox,), (broken_device_sync,), (slow_syncs,),
                   (broken_sync, "ingest", "store/store.db"), (broken_sync, "control", "control/registry.db")]

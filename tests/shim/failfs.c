@@ -160,6 +160,17 @@ static void obey_page(void)
     }
 }
 
+/* A process that is forked while another thread judges would wait for that thread for ever. */
+static void hold(void)
+{
+    (void)pthread_mutex_lock(&guard);
+}
+
+static void let_go(void)
+{
+    (void)pthread_mutex_unlock(&guard);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *fail = getenv("HOLDFAST_FAIL");
@@ -171,6 +182,9 @@ __attribute__((constructor)) static void begin(void)
         map_page(faults);
     }
     power_begin();
+    if (pthread_atfork(hold, let_go, let_go) != 0) {
+        refuse("pthread_atfork");
+    }
 }
 
 static bool is_meant(const struct rule *r, const char *call, const char *path)

@@ -18,8 +18,10 @@ enum kind { WROTE = 1, TRUNCATED, SYNCED, CREATED, RENAMED, REMOVED };
 struct note {
     uint64_t kind;
     uint64_t ino; /* of the file; of names, of their folder */
-    uint64_t at; /* WROTE: offset; TRUNCATED: new size; SYNCED: mark; CREATED: the new file's ino */
-    uint64_t was; /* WROTE, TRUNCATED: size before; RENAMED, REMOVED: number of the saved link */
+    /* WROTE: offset; TRUNCATED: new size; SYNCED: mark; CREATED: ino of the new file; RENAMED,
+     * REMOVED: of the one that went */
+    uint64_t at;
+    uint64_t was; /* WROTE, TRUNCATED: size before */
     uint64_t len; /* WROTE: of the new bytes */
     uint64_t path_len, old_len;
 };
@@ -43,6 +45,18 @@ static void fail(const char *what)
     _exit(126);
 }
 
+/* A process that is forked while another thread is amid a note would wait for that thread for ever.
+ */
+static void hold(void)
+{
+    (void)pthread_mutex_lock(&guard);
+}
+
+static void let_go(void)
+{
+    (void)pthread_mutex_unlock(&guard);
+}
+
 void power_begin(void)
 {
     const char *where = getenv("HOLDFAST_POWER");
@@ -56,7 +70,7 @@ void power_begin(void)
     char path[PATH_MAX + 8];
     (void)snprintf(path, sizeof path, "%s/notes", folder);
     notes = (int)raw_open(path, O_WRONLY | O_APPEND | O_CREAT);
-    if (notes < 0) {
+    if (notes < 0 || pthread_atfork(hold, let_go, let_go) != 0) {
         fail(path);
     }
 }
@@ -256,22 +270,16 @@ void power_opened(struct power_open open, const char *path, int fd)
     errno = before;
 }
 
-/* Another link to what a name stands for, so that the name can be given back. */
-static uint64_t save(const char *path)
+/* What the name stands for, and its bytes: they go into the note, so that the file can be made
+ * again. A link to it would be simpler; roles that gave up their rights may not make one. */
+static void save(const char *path, struct power_name *name)
 {
-    static uint32_t count;
     struct stat about;
-    char link_path[PATH_MAX + 40];
-    if (lstat(path, &about) != 0 || !S_ISREG(about.st_mode)) {
-        return 0;
+    if (lstat(path, &about) == 0 && S_ISREG(about.st_mode)) {
+        name->ino = about.st_ino;
+        name->len = (size_t)about.st_size;
+        name->bytes = bytes_of(path, 0, name->len);
     }
-    uint64_t number = (uint64_t)getpid() << 32 | ++count;
-    (void)snprintf(link_path, sizeof link_path, "%s/saved-%llu", folder,
-                   (unsigned long long)number);
-    if (syscall(SYS_linkat, AT_FDCWD, path, AT_FDCWD, link_path, 0) != 0) {
-        fail(link_path);
-    }
-    return number;
 }
 
 struct power_name power_renames(const char *from, const char *to)
@@ -282,7 +290,7 @@ struct power_name power_renames(const char *from, const char *to)
     if (notes >= 0 && is_ours(gone)) {
         (void)pthread_mutex_lock(&guard);
         name.is_held = true;
-        name.saved = save(gone);
+        save(gone, &name);
     }
     errno = before;
     return name;
@@ -296,10 +304,12 @@ void power_renamed(struct power_name name, const char *from, const char *to, boo
         int len = snprintf(paths, sizeof paths, "%s%c%s", from, '\0', to != NULL ? to : "");
         struct note head = {.kind = to != NULL ? RENAMED : REMOVED,
                             .ino = folder_of(from),
-                            .was = name.saved,
-                            .path_len = (size_t)len};
-        put(&head, paths, NULL);
+                            .at = name.ino,
+                            .path_len = (size_t)len,
+                            .old_len = name.len};
+        put(&head, paths, name.bytes);
     }
+    free(name.bytes);
     if (name.is_held) {
         (void)pthread_mutex_unlock(&guard);
     }

@@ -42,7 +42,9 @@ void power_opened(struct power_open open, const char *path, int fd);
 /* Around a rename and a removal; `to` NULL: a removal. */
 struct power_name {
     bool is_held;
-    uint64_t saved; /* number of the link that keeps what the name stood for; 0: none */
+    uint64_t ino; /* of the file that the name stood for and does not any more; 0: none */
+    char *bytes;  /* what was in it */
+    size_t len;
 };
 struct power_name power_renames(const char *from, const char *to);
 void power_renamed(struct power_name name, const char *from, const char *to, bool is_done);
