@@ -1,6 +1,7 @@
 #include "cmd/api.h"
 
 #include "cmd/json_path.h"
+#include "codec/event_stream.h"
 #include "codec/http.h"
 #include "io/port.h"
 #include "role/http_client.h"
@@ -25,45 +26,27 @@ struct api {
     bool interrupted;
     bool (*each)(void *context, const char *event, struct slice data);
     void *context;
-    uint8_t *line; /* of a stream: what is not yet a whole line */
-    size_t line_len;
-    char event[64];
+    struct event_stream events;
+    uint8_t *event_bytes; /* EVENT_MAX */
+    bool is_garbled;      /* the stream is none of ours */
 };
 
-/* ---- server-sent events: lines of "event: NAME" and "data: JSON", an empty line ends one ---- */
-
-static void take_line(struct api *api, struct slice line)
-{
-    static uint8_t data[EVENT_MAX];
-    static size_t data_len;
-    if (line.len > 0 && line.at[line.len - 1] == '\r') {
-        line.len--;
-    }
-    if (line.len == 0) {
-        if (data_len > 0 && !api->is_over
-            && !api->each(api->context, api->event, slice_of(data, data_len))) {
-            api->is_over = true;
-        }
-        data_len = 0;
-        api->event[0] = '\0';
-    } else if (slice_has_prefix(line, slice_text("event: "))) {
-        (void)snprintf(api->event, sizeof api->event, "%.*s", (int)(line.len - 7),
-                       (const char *)line.at + 7);
-    } else if (slice_has_prefix(line, slice_text("data: "))
-               && data_len + line.len - 6 <= sizeof data) {
-        memcpy(data + data_len, line.at + 6, line.len - 6);
-        data_len += line.len - 6;
-    }
-}
+/* ---- server-sent events ---- */
 
 static void take_piece(struct api *api, struct slice piece)
 {
-    for (size_t i = 0; i < piece.len && !api->is_over; i++) {
-        if (piece.at[i] == '\n') {
-            take_line(api, slice_of(api->line, api->line_len));
-            api->line_len = 0;
-        } else if (api->line_len < EVENT_MAX) {
-            api->line[api->line_len++] = piece.at[i];
+    while (piece.len > 0 && !api->is_over) {
+        struct event_stream_event event;
+        enum event_stream_result result = event_stream_next(&api->events, &piece, &event);
+        if (result == EVENT_STREAM_OK) {
+            char name[EVENT_STREAM_NAME_MAX + 1] = "";
+            if (event.name.len > 0) {
+                memcpy(name, event.name.at, event.name.len);
+            }
+            api->is_over = !api->each(api->context, name, event.data);
+        } else if (result != EVENT_STREAM_MORE) {
+            api->is_garbled = true;
+            api->is_over = true;
         }
     }
 }
@@ -147,8 +130,8 @@ struct api *api_open(struct cli *cli, int *exit)
     }
     api->cli = cli;
     api->port = port_open(handle, api);
-    api->line = malloc(EVENT_MAX);
-    if (api->port == NULL || api->line == NULL) {
+    api->event_bytes = malloc(EVENT_MAX);
+    if (api->port == NULL || api->event_bytes == NULL) {
         abort();
     }
     api->is_tls = strncmp(url, "https://", 8) == 0;
@@ -181,7 +164,7 @@ void api_close(struct api *api)
     }
     port_close_all(api->port);
     wipe(api->fields, sizeof api->fields);
-    free(api->line);
+    free(api->event_bytes);
     free(api);
 }
 
@@ -267,6 +250,12 @@ static int call(struct api *api, const struct http_client_request *request, stru
         return not_reached(api, false);
     }
     if (wait_for(api) != HTTP_CLIENT_ANSWERED) {
+        if (api->is_garbled) {
+            return cli_error(api->cli, CLI_FAILED, "HF-1108",
+                             "the server sent events that are not ours",
+                             "an event is too long, or its number is none",
+                             "is this program of the server's version? nothing was changed");
+        }
         if (request->stream && !api->interrupted && api->last == HTTP_CLIENT_WAITING) {
             return CLI_DONE;
         }
@@ -319,6 +308,7 @@ int api_events(struct api *api,
     };
     api->each = each;
     api->context = context;
+    event_stream_init(&api->events, api->event_bytes, EVENT_MAX);
     return call(api, &request, &body);
 }
 

@@ -3,6 +3,7 @@
  * what it has not been told yet is what is newer than its place in the order of changes, so a slow
  * browser costs nothing and skips what was overtaken.
  */
+#include "codec/event_stream.h"
 #include "role/control_inside.h"
 
 #include <string.h>
@@ -16,13 +17,7 @@ static bool send_event(struct http_call *call, const char *kind, uint64_t id, st
 {
     static uint8_t frame[EVENT_MAX + 512];
     struct writer w = writer_over(frame, sizeof frame);
-    write_text(&w, "id: ");
-    write_decimal(&w, id);
-    write_text(&w, "\nevent: ");
-    write_text(&w, kind);
-    write_text(&w, "\ndata: ");
-    write_slice(&w, data);
-    write_text(&w, "\n\n");
+    event_stream_write(&w, kind, id, data);
     return writer_ok(&w) && http_stream_send(call, writer_slice(&w));
 }
 
@@ -178,19 +173,18 @@ void streams_tick(struct control *c)
 
 static bool ask_since(struct ask *a, uint64_t *since)
 {
-    int64_t value = 0;
-    if (!ask_number(a, "since", 0, INT64_MAX, -1, &value)) {
+    int64_t asked = 0;
+    uint64_t last = 0;
+    if (!ask_number(a, "since", 0, INT64_MAX, -1, &asked)) {
         return false;
     }
-    if (value < 0) {
-        struct json_reader r = json_reader_over(http_field_find(&a->call->head, "Last-Event-ID"));
-        value = json_read_int(&r, 0, INT64_MAX);
-        value = json_reader_done(&r) ? value : -1;
-    }
+    struct slice field = http_field_find(&a->call->head, "Last-Event-ID");
+    bool has_last = asked < 0 && event_stream_id_from_text(field, &last);
+    last = asked >= 0 ? (uint64_t)asked : last;
     struct fleet *f = &a->control->fleet;
     /* Without an id only what comes is wanted. An id of an earlier process is older than every row:
      * it gets them all. */
-    *since = value < 0 || (uint64_t)value > f->change ? f->change : (uint64_t)value;
+    *since = (asked < 0 && !has_last) || last > f->change ? f->change : last;
     return true;
 }
 
