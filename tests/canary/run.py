@@ -8,12 +8,18 @@ A patch begins with lines of its own (patch passes over them):
     build: targets of cmake
     check: a command; @B@ is the build folder, @S@ the changed source tree
     when:  "long" where it is left to ./test long; may be missing
+    promise: NAME ...   the promises of src/base/invariant.h that it breaks; may be missing
+
+Noticed is: the check ends with a status from 1 to 123, or with an abort, which is a broken INVARIANT. A check that cannot be
+run, hangs, or dies of anything else has not noticed; a mutant that does not build shows nothing. Every promise that the code
+looks at has a mutant that names it.
 
 The mutants are applied to a copy of the tree below build/canary, one at a time, and only what they name is built.
 Usage: run.py [WORD ...]   only the mutants whose file names contain one of the words
 """
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,6 +30,7 @@ WORK = TOP / "build" / "canary"
 TREE = WORK / "tree"
 BUILD = WORK / "build"
 CHECK_S = 120
+ABORTED = (-6, 134)  # of the program itself, and of one below a shell
 
 
 def run(command, **how):
@@ -80,6 +87,36 @@ def tell(name, what, output=""):
         print(f"    {line}")
 
 
+def has_noticed(status):
+    return 0 < status < 124 or status in ABORTED
+
+
+def name_of(promise):
+    """ACKED_IS_KEPT is AckedIsKept."""
+    return "".join(word.capitalize() for word in promise.split("_"))
+
+
+def promises_without_a_mutant(mutants):
+    """(those that the code looks at and no mutant breaks, those that nothing looks at yet, what mutants name and is none)"""
+    header = (TOP / "src" / "base" / "invariant.h").read_text()
+    known = {name_of(p) for p in re.findall(r"^    PROMISE_([A-Z_]+),?$", header, re.M)}
+    looked_at = {name_of(p) for path in (TOP / "src").rglob("*.c") if not path.name.endswith("_test.c")
+                 for p in re.findall(r"promise_holds\(\s*PROMISE_([A-Z_]+)", path.read_text())}
+    named = {name for mutant in mutants for name in mutant.fields.get("promise", "").split()}
+    return sorted(looked_at - named), sorted(known - looked_at), sorted(named - known)
+
+
+def judge_promises(mutants):
+    missing, idle, unknown = promises_without_a_mutant(mutants)
+    for name in missing:
+        tell(name, "is looked at, and no mutant breaks it")
+    for name in unknown:
+        tell(name, "is named by a mutant, and is no promise")
+    for name in idle:
+        print(f"not yet: nothing looks at {name}")
+    return not missing and not unknown
+
+
 def sound_checks(mutants):
     """The checks that pass on the tree as it is: only these can say anything. Each command runs once."""
     targets = sorted({t for m in mutants for t in m.fields["build"].split()})
@@ -107,11 +144,13 @@ def is_caught(mutant):
     built = mutant.build()
     caught = False
     if built.returncode != 0:
-        tell(mutant.name, "does not build", built.stdout)
+        tell(mutant.name, "DOES NOT BUILD, and so shows nothing", built.stdout)
     else:
         done = mutant.check()
-        caught = done.returncode != 0
-        if not caught:
+        caught = has_noticed(done.returncode)
+        if not caught and done.returncode != 0:
+            tell(mutant.name, f"its check broke (status {done.returncode}) and has noticed nothing", done.stdout)
+        elif not caught:
             tell(mutant.name, f"SILENT: {mutant.fields['check']} passed although: {mutant.fields['what']}", done.stdout)
     mutant.patch("-R")
     return caught
@@ -120,6 +159,7 @@ def is_caught(mutant):
 def main():
     words = sys.argv[1:]
     mutants = [Mutant(p) for p in sorted((pathlib.Path(__file__).parent / "mutants").glob("*.patch"))]
+    everything = mutants
     mutants = [m for m in mutants if not words or any(w in m.name for w in words)]
     is_long = os.environ.get("HOLDFAST_TEST_LONG") == "yes" or words
     left = [m.name for m in mutants if m.fields.get("when") == "long" and not is_long]
@@ -140,6 +180,9 @@ def main():
         return 1
     sound = sound_checks(mutants)
     passed = failed = 0
+    if not words:
+        good = judge_promises(everything)
+        passed, failed = passed + good, failed + (not good)
     for mutant in mutants:
         if sound is not None and sound[mutant.fields["check"]] and is_caught(mutant):
             print(f"{mutant.name}: caught ({mutant.fields['what']})")
