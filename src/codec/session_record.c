@@ -87,7 +87,7 @@ static void delivery_read(struct reader *r, struct session_item *d)
     d->size = d->is_received ? 0 : read_u32(r);
     d->expires_ms = (flags & ITEM_EXPIRES) != 0 ? read_u64(r) : 0;
     ids_read(r, &d->ids_count, d->ids);
-    fail_unless(r, (d->qos == 1 || d->qos == 2) && flags < 2 * ITEM_EXPIRES
+    fail_unless(r, d->qos <= 2 && (d->qos > 0 || d->n == 0) && flags < 2 * ITEM_EXPIRES
                        && ((flags & ITEM_SHARE) != 0) == (d->share != 0)
                        && ((flags & ITEM_EXPIRES) != 0) == (d->expires_ms != 0)
                        && (d->is_received ? d->qos == 2 && d->expires_ms == 0 && d->ids_count == 0
@@ -186,19 +186,21 @@ static void move_read(struct reader *r, struct session_move *out)
 {
     out->n = read_u64(r);
     out->to = read_u32(r);
-    out->share = read_u32(r);
-    out->subscription_id = read_u32(r);
-    out->qos = read_u8(r);
-    bool is_real = out->to != 0;
-    fail_unless(r,
-                out->n != 0
-                    && (is_real ? out->qos == 1 && out->share != 0
-                                : out->qos == 0 && out->share == 0 && out->subscription_id == 0));
+    if (out->to != 0) {
+        out->share = read_u32(r);
+        out->subscription_id = read_u32(r);
+        out->position = read_u64(r);
+        out->expires_ms = read_u64(r);
+        out->size = read_u32(r);
+        fail_unless(r, out->share != 0 && out->position != 0);
+    }
+    fail_unless(r, out->n != 0);
 }
 
 bool session_move_next(struct slice *rest, struct session_move *out)
 {
     struct reader r = reader_over(*rest);
+    *out = (struct session_move){0};
     if (rest->len == 0) {
         return false;
     }
@@ -211,16 +213,20 @@ void session_move_write(struct writer *w, const struct session_move *move)
 {
     write_u64(w, move->n);
     write_u32(w, move->to);
-    write_u32(w, move->share);
-    write_u32(w, move->subscription_id);
-    write_u8(w, move->qos);
+    if (move->to != 0) {
+        write_u32(w, move->share);
+        write_u32(w, move->subscription_id);
+        write_u64(w, move->position);
+        write_u64(w, move->expires_ms);
+        write_u32(w, move->size);
+    }
 }
 
 static struct slice moves_read(struct reader *r)
 {
     struct slice items = read_prefixed_u32(r);
     struct reader inner = reader_over(items);
-    struct session_move move;
+    struct session_move move = {0};
     while (inner.rest.len > 0 && reader_ok(&inner)) {
         move_read(&inner, &move);
     }

@@ -133,13 +133,16 @@ struct session_item {
 bool session_item_next(struct slice *rest, struct session_item *out);
 void session_item_write(struct writer *w, const struct session_item *item);
 
-/* One delivery of a session that ends, now another member's. */
+/* One delivery of a session that ends, now another member's. All but `n` is zero where no durable
+ * session gets it. */
 struct session_move {
-    uint64_t n;
-    uint32_t to; /* 0: to none that is durable */
-    uint32_t share;
+    uint64_t n;     /* its number in the session that ends */
+    uint32_t to;    /* the other session; its next delivery */
+    uint32_t share; /* that session's subscription */
     uint32_t subscription_id;
-    uint8_t qos; /* granted by the new member's subscription; 0 only where `to` is 0 */
+    uint64_t position; /* of the message, as in session_item */
+    uint64_t expires_ms;
+    uint32_t size;
 };
 bool session_move_next(struct slice *rest, struct session_move *out);
 void session_move_write(struct writer *w, const struct session_move *move);

@@ -33,7 +33,7 @@ TEST("each kind of record comes back, no prefix of one is a record, and nothing 
                                                   .ids = {9}});
     struct slice brought = writer_slice(&w);
     struct writer m = writer_over(moves, sizeof moves);
-    session_move_write(&m, &(struct session_move){.n = 3, .to = 4, .share = 1, .qos = 1});
+    session_move_write(&m, &(struct session_move){.n = 3, .to = 4, .share = 1, .position = 9});
     const struct session_record records[] = {
         {.kind = SESSION_OPENED,
          .session = 1,
@@ -130,7 +130,7 @@ TEST("a thing that has no place in its record is refused")
         {.kind = SESSION_ITEM_DELIVERY, .n = 1, .position = 1, .qos = 1},
         {.kind = SESSION_ITEM_DELIVERY, .is_received = true, .qos = 2},
         {.kind = SESSION_ITEM_DELIVERY, .position = 0, .qos = 1},
-        {.kind = SESSION_ITEM_DELIVERY, .position = 1, .qos = 0},
+        {.kind = SESSION_ITEM_DELIVERY, .position = 1, .qos = 3},
         {.kind = SESSION_ITEM_DELIVERY, .position = 1, .qos = 1, .ids_count = 1},
     };
     for (size_t i = 0; i < COUNT_OF(things); i++) {

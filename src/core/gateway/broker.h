@@ -4,17 +4,17 @@
  * it is the fold of the journal's records (docs/decisions/0070). Decides and does nothing.
  *
  * THE RULE. Everything that changes goes through a record: ask what to do, stage the record that
- * says it (bus_publish gives `at`, the place just behind it), hand it to gw_broker_commit with that
- * `at`, and let nothing be seen before the journal is durable up to `at`: no PUBACK, PUBREC,
- * PUBCOMP, SUBACK, CONNACK, PUBREL, no delivery. gw_broker_next waits for that by itself; the
- * answers to the client's own packets are the role's to hold back. After a restart the same records
- * go through gw_broker_apply, in order, from the floor on, and the state is the same.
+ * says it, hand it to gw_broker_commit with `at`, the place where it begins (bus_staged just before
+ * bus_publish), and let nothing be seen before the journal is durable beyond `at`: no PUBACK,
+ * PUBREC, PUBCOMP, SUBACK, CONNACK, PUBREL, no delivery. gw_broker_next waits for that by itself;
+ * the answers to the client's own packets are the role's to hold back. After a restart the same
+ * records go through gw_broker_apply, in order, from the floor on, and the state is the same.
  *
  * VOLATILE SESSIONS end with their connection and have no will (session expiry 0). The same
  * functions, the same records, and `at` 0: committed and not staged.
  *
- * POSITIONS: a message is known by the `at` of the record that holds it now; the role finds its
- * topic, payload and properties there. A QoS 0 message without a record has GW_VOLATILE set in
+ * POSITIONS: a message is known by the `at` of the record that holds it now; a reader opened there
+ * finds its topic, payload and properties. A QoS 0 message without a record has GW_VOLATILE set in
  * `at`, the rest is the role's own number for it.
  *
  * CLOCK: milliseconds of the gateway's lifetime clock, which rises only while it runs. It is in
@@ -41,10 +41,9 @@
 struct gw_broker; /* broker_inside.h */
 
 enum {
-    GW_NOWHERE = UINT32_MAX, /* no connection */
-    GW_MOVES_MAX = 64,       /* deliveries that one SESSION_MOVED moves */
-    GW_LEVELS_MAX = 32       /* levels of a topic or filter */
+    GW_MOVES_MAX = 64 /* deliveries that one SESSION_MOVED moves */
 };
+#define GW_NOWHERE  UINT32_MAX /* no connection */
 #define GW_VOLATILE (UINT64_C(1) << 63)
 
 struct gw_broker_limits {
@@ -92,9 +91,9 @@ enum gw_fold {
 };
 
 /*
- * Replay: the next record of the journal, which lies just before `at`. Kinds that are no business
- * of sessions are passed by, version 1 too. `floor` of gw_broker_replayed is where reading began.
- * Whoever gets another answer than GW_FOLDED stops: its state is no state.
+ * Replay: the next record of the journal, which begins at `at`. Kinds that are no business of
+ * sessions are passed by, version 1 too. At the end gw_broker_replayed with the position where
+ * reading began. Whoever gets another answer than GW_FOLDED stops: its state is no state.
  */
 MUST_USE enum gw_fold gw_broker_apply(struct gw_broker *b,
                                       const struct bus_record *record,
@@ -102,7 +101,7 @@ MUST_USE enum gw_fold gw_broker_apply(struct gw_broker *b,
 MUST_USE enum gw_fold gw_broker_replayed(struct gw_broker *b, uint64_t floor);
 
 /*
- * Live: the record that was just staged and ends at `at`, or, with `at` 0, one that a volatile
+ * Live: the record that was just staged and begins at `at`, or, with `at` 0, one that a volatile
  * session needs nowhere. After gw_broker_route: the message that was routed; its volatile targets
  * are those it was routed to. The first one of a process is BUS_STARTED: it closes what was open.
  * Breaks an invariant where gw_broker_apply would refuse: ask first (may_open, may_subscribe,
@@ -110,7 +109,11 @@ MUST_USE enum gw_fold gw_broker_replayed(struct gw_broker *b, uint64_t floor);
  */
 void gw_broker_commit(struct gw_broker *b, const struct bus_record *record, uint64_t at);
 
-/* As gw_broker_commit for a BUS_SESSION record that is still a struct. */
+/* Is this to be staged? False: nothing durable changes, commit it with `at` 0. */
+bool gw_broker_must_stage(const struct gw_broker *b, const struct session_record *record);
+
+/* As gw_broker_commit for a BUS_SESSION record that is still a struct. SESSION_ACKED that found no
+ * room in the journal may be committed with `at` 0: a restart delivers again. */
 void gw_broker_commit_session(struct gw_broker *b,
                               const struct session_record *record,
                               uint64_t clock_ms,
@@ -145,9 +148,6 @@ enum mqtt_reason gw_broker_may_open(struct gw_broker *b,
                                     bool has_will,
                                     uint32_t will_delay_s,
                                     struct session_record *out);
-/* Whether what may_open gave is to be staged (else commit it with `at` 0). */
-bool gw_broker_opens_durably(const struct session_record *opened);
-
 /* After SESSION_OPENED: `connection` sends and hears from now on; nothing that was in flight counts
  * against receive_max any more (4.9). */
 void gw_broker_attach(struct gw_broker *b,
@@ -169,9 +169,9 @@ void gw_broker_close(struct gw_broker *b,
 uint32_t gw_broker_expiry_s(const struct gw_broker *b, uint32_t session);
 
 /*
- * Ends the session, a step a call: commit what it gives (SESSION_MOVED, then SESSION_ENDED; staged
- * where the session is durable) and call again, until false. A will that is still there goes first:
- * gw_broker_will gives its position (publish it as gw_broker_due says), 0: none.
+ * Ends the session, a step a call: stage (gw_broker_must_stage) and commit what it gives
+ * (SESSION_MOVED, then SESSION_ENDED) and call again, until false. A will that is still there goes
+ * first: gw_broker_will gives its position (publish it as gw_broker_due says), 0: none.
  */
 bool gw_broker_end(struct gw_broker *b,
                    uint32_t session,
@@ -334,8 +334,8 @@ void gw_broker_ready_push(struct gw_broker *b, uint32_t session);
 enum gw_due_kind {
     GW_DUE_WILL, /* publish the BUS_WILL at `position`: a message with will_of = session, staged in
                     any case (BUS_LOCAL where nobody else reads it), committed: it is gone then */
-    GW_DUE_RECORD, /* stage and commit `record`; of a SESSION_ENDED close `connection` first, with
-                      0x97 where it stalled */
+    GW_DUE_RECORD, /* stage and commit `record` */
+    GW_DUE_STALLED /* close `connection` with 0x97 as if it were lost: its will is due */
 };
 
 struct gw_due {
@@ -350,6 +350,8 @@ struct gw_due {
  * same answer until it was committed. */
 bool gw_broker_due(struct gw_broker *b, uint64_t clock_ms, struct gw_due *out);
 uint64_t gw_broker_due_ms(const struct gw_broker *b); /* when to ask; UINT64_MAX: never */
+/* This one cannot be done yet (its will waits for somebody's queue): give others until then. */
+void gw_broker_due_later(struct gw_broker *b, uint32_t session, uint64_t not_before_ms);
 
 /* ---- the journal's room ---- */
 
