@@ -35,7 +35,7 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"gateway", "passage_to", VALUE_TEXT, OF_GATEWAY(passage_to), "", 0, 200},
     {"gateway", "max_packet", VALUE_SIZE, OF_GATEWAY(packet_max), "256 KiB", 1024, 262144},
     {"gateway", "max_connections", VALUE_NUMBER, OF_GATEWAY(connections_max), "10000", 1, 19000},
-    {"gateway", "max_handshakes", VALUE_NUMBER, OF_GATEWAY(handshakes_max), "256", 1, 4096},
+    {"gateway", "max_handshakes", VALUE_NUMBER, OF_GATEWAY(handshakes_max), "1024", 1, 4096},
     {"gateway", "address_connects", VALUE_NUMBER, OF_GATEWAY(address_connects), "500", 1, 1000000},
     {"gateway", "address_burst", VALUE_NUMBER, OF_GATEWAY(address_burst), "4000", 1, 1000000},
     {"gateway", "resume", VALUE_DURATION, OF_GATEWAY(resume_ms), "1 d", 60000, DAYS(7)},

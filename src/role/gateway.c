@@ -183,7 +183,7 @@ static struct gateway_limits complete(const struct gateway_limits *l)
 {
     return (struct gateway_limits){
         .connections_max = or_default(l->connections_max, 4096),
-        .handshakes_max = or_default(l->handshakes_max, 256),
+        .handshakes_max = or_default(l->handshakes_max, 1024),
         .address_connects = or_default(l->address_connects, 500),
         .address_burst = or_default(l->address_burst, 4000),
         .device_connects = or_default(l->device_connects, 5),

@@ -13,7 +13,7 @@
 /* Everything that is bounded; zero takes the default in brackets. */
 struct gateway_limits {
     uint32_t connections_max;     /* live TLS connections [4,096] */
-    uint32_t handshakes_max;      /* in flight [256]; one address has half of them */
+    uint32_t handshakes_max;      /* in flight [1,024]; one address has half of them */
     uint32_t address_connects;    /* of one address in a second [500] */
     uint32_t address_burst;       /* of one address at once [4,000] */
     uint32_t device_connects;     /* CONNECT packets of one device in a second [5] */

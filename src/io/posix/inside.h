@@ -339,6 +339,10 @@ bool tls_keep_certificate(struct port_conn *conn); /* conn->certificate, once th
 struct certificate *certificate_hold(struct certificate *certificate);
 void certificate_drop(struct certificate *certificate);
 
+/* tls_bio.c */
+void tls_bio_give(SSL *ssl); /* its way to the network */
+void tls_bio_use(int fd);    /* before each call of OpenSSL that may read or write */
+
 /* tls_verify.c */
 int tls_verify_peer(X509_STORE_CTX *asked, void *tls);
 bool validity_holds(const struct validity *validity, const struct port_tls *tls);

@@ -319,6 +319,7 @@ bool tls_attach(struct port_conn *conn, const char *server_name)
     conn->ssl = SSL_new(conn->tls->ctx);
     INVARIANT(conn->ssl != NULL);
     SSL_set_app_data(conn->ssl, conn);
+    tls_bio_give(conn->ssl);
     if (conn->tls->is_server) {
         SSL_set_accept_state(conn->ssl);
         return true;
@@ -417,10 +418,8 @@ static bool keep_facts(struct port_conn *conn)
 
 enum io_outcome tls_handshake(struct port_conn *conn)
 {
-    if (SSL_get_fd(conn->ssl) != conn->fd && SSL_set_fd(conn->ssl, conn->fd) != 1) {
-        return broken(conn, PORT_CLOSE_TLS, library_reason());
-    }
     ERR_clear_error();
+    tls_bio_use(conn->fd);
     errno = 0;
     int result = SSL_do_handshake(conn->ssl);
     if (result != 1) {
@@ -436,6 +435,7 @@ enum io_outcome tls_read(struct port_conn *conn, uint8_t *to, size_t len, size_t
 {
     ERR_clear_error();
     errno = 0;
+    tls_bio_use(conn->fd);
     int result = SSL_read_ex(conn->ssl, to, len, got);
     if (result != 1) {
         return outcome_of(conn, result, errno);
@@ -449,6 +449,7 @@ enum io_outcome tls_write(struct port_conn *conn, struct slice bytes, size_t *wr
 {
     ERR_clear_error();
     errno = 0;
+    tls_bio_use(conn->fd);
     int result = SSL_write_ex(conn->ssl, bytes.at, bytes.len, written);
     return result == 1 ? IO_DONE : outcome_of(conn, result, errno);
 }
@@ -457,6 +458,7 @@ void tls_end(struct port_conn *conn)
 {
     if (!conn->tls_broken) {
         ERR_clear_error();
+        tls_bio_use(conn->fd);
         (void)SSL_shutdown(conn->ssl);
         ERR_clear_error();
     }

@@ -1,7 +1,8 @@
 /*
  * A library context of OpenSSL for TLS that knows the default provider's algorithms, but only the
- * decoders a peer's certificate needs: EC, Ed25519 and RSA public keys in DER. OpenSSL 3.0 tries
- * the whole list of decoders for each key it reads, which costs more than a quarter of a handshake.
+ * kinds of keys that TLS needs here, and only the decoders for those in a peer's certificate: EC,
+ * Ed25519 and RSA public keys in DER. OpenSSL 3.0 goes through both whole lists for each key it
+ * reads, which costs more than a quarter of a handshake.
  */
 #include "io/posix/inside.h"
 
@@ -9,7 +10,7 @@
 #include <openssl/provider.h>
 #include <string.h>
 
-enum { DECODERS_MAX = 8 };
+enum { DECODERS_MAX = 8, KEYS_MAX = 8 };
 
 /* OpenSSL's provider calls carry no pointer of ours, hence one for the process; made once, by the
  * first context. */
@@ -18,6 +19,7 @@ static struct {
     OSSL_LIB_CTX *context; /* NULL: the default one will do */
     OSSL_PROVIDER *whole;
     OSSL_ALGORITHM decoders[DECODERS_MAX]; /* ended by a row of NULL */
+    OSSL_ALGORITHM keys[KEYS_MAX];         /* the same */
 } library;
 
 static const OSSL_ALGORITHM *query(void *context, int operation, int *no_cache)
@@ -26,6 +28,10 @@ static const OSSL_ALGORITHM *query(void *context, int operation, int *no_cache)
     if (operation == OSSL_OP_DECODER) {
         *no_cache = 0;
         return library.decoders;
+    }
+    if (operation == OSSL_OP_KEYMGMT) {
+        *no_cache = 0;
+        return library.keys;
     }
     return OSSL_PROVIDER_query_operation(library.whole, operation, no_cache);
 }
@@ -54,35 +60,47 @@ static int start(const OSSL_CORE_HANDLE *handle,
     return 1;
 }
 
-static bool is_needed(const OSSL_ALGORITHM *decoder)
+static bool is_one_of(const OSSL_ALGORITHM *algorithm, const char *const *names, size_t count)
 {
-    static const char *const names[] = {"EC", "ED25519", "RSA"};
-    size_t len = strcspn(decoder->algorithm_names, ":");
-    const char *form = decoder->property_definition;
-    if (strstr(form, "input=der") == NULL
-        || strstr(form, "structure=SubjectPublicKeyInfo") == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (strlen(names[i]) == len && strncmp(decoder->algorithm_names, names[i], len) == 0) {
+    size_t len = strcspn(algorithm->algorithm_names, ":");
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(names[i]) == len && strncmp(algorithm->algorithm_names, names[i], len) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool choose_decoders(void)
+static bool is_key_in_der(const OSSL_ALGORITHM *decoder)
+{
+    const char *form = decoder->property_definition;
+    return strstr(form, "input=der") != NULL
+           && strstr(form, "structure=SubjectPublicKeyInfo") != NULL;
+}
+
+/* Those of the default provider that peers need, ended by a row of NULL; false: not all are there.
+ */
+static bool choose(
+    int operation, const char *const *names, size_t names_count, OSSL_ALGORITHM *to, size_t cap)
 {
     int no_cache = 0;
     size_t count = 0;
-    const OSSL_ALGORITHM *all =
-        OSSL_PROVIDER_query_operation(library.whole, OSSL_OP_DECODER, &no_cache);
-    for (; all != NULL && all->algorithm_names != NULL && count + 1 < DECODERS_MAX; all++) {
-        if (is_needed(all)) {
-            library.decoders[count++] = *all;
+    const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(library.whole, operation, &no_cache);
+    for (; all != NULL && all->algorithm_names != NULL && count + 1 < cap; all++) {
+        if (is_one_of(all, names, names_count)
+            && (operation != OSSL_OP_DECODER || is_key_in_der(all))) {
+            to[count++] = *all;
         }
     }
-    return count == 3; /* another build of OpenSSL: better slow than blind */
+    return count == names_count; /* another build of OpenSSL: better slow than blind */
+}
+
+static bool choose_algorithms(void)
+{
+    static const char *const decoders[] = {"EC", "ED25519", "RSA"};
+    static const char *const keys[] = {"EC", "ED25519", "RSA", "RSA-PSS", "X25519", "HMAC"};
+    return choose(OSSL_OP_DECODER, decoders, COUNT_OF(decoders), library.decoders, DECODERS_MAX)
+           && choose(OSSL_OP_KEYMGMT, keys, COUNT_OF(keys), library.keys, KEYS_MAX);
 }
 
 OSSL_LIB_CTX *tls_library(void)
@@ -92,7 +110,7 @@ OSSL_LIB_CTX *tls_library(void)
     }
     library.is_made = true;
     library.whole = OSSL_PROVIDER_load(NULL, "default");
-    if (library.whole == NULL || !choose_decoders()) {
+    if (library.whole == NULL || !choose_algorithms()) {
         return NULL;
     }
     OSSL_LIB_CTX *context = OSSL_LIB_CTX_new();
