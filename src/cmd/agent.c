@@ -37,7 +37,10 @@ static const char help[] =
     "  --idevid CERT      the manufacturer's certificate of this device, and its key (PEM)\n"
     "  --root PEM         the site's root certificate: servers and trust list are held against it\n"
     "  --devices-url URL  the device services (enrolment, trust list)\n"
-    "  --gateway LIST     tried in this order\n"
+    "  --gateway LIST     the first that works is used; HOST:PORT=N gives a priority, the lowest "
+    "is the best:\n"
+    "                     gw-1:8883=1,gw-2:8883=1,gw-3:8883=2 takes either of two, and the third "
+    "in need\n"
     "  --source SOURCE    host             this machine's own sensors, once a second (the "
     "default)\n"
     "                     host,period=5s   the same, more slowly\n"
@@ -190,7 +193,24 @@ static bool settle_options(struct options *o)
     return true;
 }
 
-static size_t split_gateways(const char *text, char *room, size_t cap, const char **list)
+/* "HOST:PORT=N": takes the priority off the end; without one it is the place in the list. */
+static bool take_priority(char *gateway, size_t place, uint8_t *priority)
+{
+    char *equals = strchr(gateway, '=');
+    char *end = NULL;
+    unsigned long number = equals == NULL ? place + 1 : strtoul(equals + 1, &end, 10);
+    if (number < 1 || number > 99 || (end != NULL && (end == equals + 1 || *end != '\0'))) {
+        return false;
+    }
+    if (equals != NULL) {
+        *equals = '\0';
+    }
+    *priority = (uint8_t)number;
+    return gateway[0] != '\0';
+}
+
+static size_t split_gateways(
+    const char *text, char *room, size_t cap, const char **list, uint8_t *priorities)
 {
     size_t count = 0;
     if (strlen(text) >= cap) {
@@ -202,7 +222,7 @@ static size_t split_gateways(const char *text, char *room, size_t cap, const cha
         if (comma != NULL) {
             *comma = '\0';
         }
-        if (*at == '\0') {
+        if (!take_priority(at, count, &priorities[count])) {
             return 0;
         }
         list[count] = at;
@@ -290,6 +310,7 @@ static int run(const struct options *o)
 int main(int argc, char **argv)
 {
     static char room[GATEWAYS_TEXT_MAX];
+    static uint8_t priorities[GATEWAYS_MAX];
     const char *gateways[GATEWAYS_MAX];
     struct options o = {0};
     for (int i = 1; i < argc; i++) {
@@ -308,10 +329,12 @@ int main(int argc, char **argv)
     if (!is_complete(&o) || !settle_options(&o)) {
         return EXIT_USAGE;
     }
-    o.device.gateways_count = split_gateways(o.gateways, room, sizeof room, gateways);
+    o.device.gateways_count = split_gateways(o.gateways, room, sizeof room, gateways, priorities);
     o.device.gateways = gateways;
+    o.device.priorities = priorities;
     if (o.device.gateways_count == 0) {
-        (void)fprintf(stderr, "holdfast-agent: --gateway is HOST:PORT, several with commas\n");
+        (void)fprintf(stderr, "holdfast-agent: --gateway is HOST:PORT or HOST:PORT=PRIORITY (1 to "
+                              "99), several with commas\n");
         return EXIT_USAGE;
     }
     o.device.agent = "holdfast-agent " HOLDFAST_VERSION;

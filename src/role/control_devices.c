@@ -13,6 +13,8 @@
 #include <string.h>
 
 enum {
+    TRUST_LIST_LOOK_MS = 60000,
+
     PATH_MAX_LEN = 1024,
     PEM_MAX = 8192,
     MANUFACTURERS_MAX = 262144,
@@ -382,6 +384,10 @@ void control_devices_refresh(struct control_devices *s)
         return;
     }
     s->tls_files.due_ms = now_ms + s->options.look_ms;
+    if (s->trust_list_len > 0 && now_ms >= s->trust_list_due_ms) {
+        s->trust_list_due_ms = now_ms + TRUST_LIST_LOOK_MS;
+        devices_trust_list_begin(s);
+    }
     struct digest before = s->tls_files.seen;
     if (!load_tls(s, &tls, &why)) {
         if (memcmp(&before, &s->tls_files.seen, sizeof before) != 0) {

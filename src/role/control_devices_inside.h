@@ -81,7 +81,9 @@ struct control_devices {
     bool trust_list_asked;
     uint32_t trust_list_id;
     uint64_t trust_list_number;
-    bool is_full; /* the registry had no room the last time */
+    uint32_t trust_list_slots;  /* of its hint; 0: none */
+    uint64_t trust_list_due_ms; /* when to look again whether it says what is so */
+    bool is_full;               /* the registry had no room the last time */
     struct devices_counts counts;
     uint64_t entries_minute;
     uint32_t entries_count;

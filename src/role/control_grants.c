@@ -375,7 +375,8 @@ static bool settle_rules(struct ask *a, const struct grant *said, struct applica
         return false;
     }
     struct writer w = writer_over(what->rules, sizeof what->rules);
-    g->asked = (struct grants){.number = 1, .count = 1};
+    g->asked.number = 1; /* no literal: it is larger than a frame may be */
+    g->asked.count = 1;
     g->asked.list[0] = *rules;
     g->asked.list[0].keys_count = 0;
     grants_write(&w, &g->asked);

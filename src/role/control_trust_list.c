@@ -3,7 +3,34 @@
 #include "codec/cose.h"
 #include "role/control_devices_inside.h"
 
-enum { HEADER_MAX = DEVICES_DER_MAX + 64 };
+enum {
+    HEADER_MAX = DEVICES_DER_MAX + 64,
+    RETRY_LEAST = 1024, /* devices */
+    RETRY_SLOT_MS = 2   /* 500 connections a second, a fraction of what one gateway takes */
+};
+
+/*
+ * Slots for the whole fleet to connect in, after a power cut or the loss of a gateway: twice as
+ * many whenever it has doubled, so that the list changes seldom. A small fleet comes at once and is
+ * told nothing.
+ */
+static uint32_t slots_for(struct control_devices *s)
+{
+    uint64_t by_state[IDENTITY_STATE_COUNT] = {0};
+    uint64_t count = 0;
+    uint32_t slots = RETRY_LEAST;
+    if (registry_devices_count(s->options.registry, by_state) != REGISTRY_OK) {
+        devices_broken(s);
+        return 0;
+    }
+    for (int i = IDENTITY_EXPECTED; i < IDENTITY_STATE_COUNT; i++) {
+        count += by_state[i];
+    }
+    while (slots < count && slots < TRUST_RETRY_MAX_MS / RETRY_SLOT_MS / 2) {
+        slots *= 2;
+    }
+    return count < RETRY_LEAST ? 0 : slots;
+}
 
 static struct trust_list list_now(struct control_devices *s)
 {
@@ -12,13 +39,15 @@ static struct trust_list list_now(struct control_devices *s)
         .ingest_keys_count = 1,
         .issuers = {s->issuer.certificate.der},
         .issuers_count = 1,
+        .retry_slots = s->trust_list_slots,
+        .retry_slot_ms = s->trust_list_slots > 0 ? RETRY_SLOT_MS : 0,
     };
 }
 
 static bool says_the_same(const struct trust_list *a, const struct trust_list *b)
 {
-    bool same =
-        a->ingest_keys_count == b->ingest_keys_count && a->issuers_count == b->issuers_count;
+    bool same = a->ingest_keys_count == b->ingest_keys_count && a->issuers_count == b->issuers_count
+                && a->retry_slots == b->retry_slots && a->retry_slot_ms == b->retry_slot_ms;
     for (size_t i = 0; same && i < a->ingest_keys_count; i++) {
         same = slice_equal(a->ingest_keys[i], b->ingest_keys[i]);
     }
@@ -75,10 +104,14 @@ void devices_trust_list_begin(struct control_devices *s)
     static uint8_t input[TRUST_LIST_MAX];
     uint8_t header[HEADER_MAX];
     uint8_t payload[HEADER_MAX];
-    struct trust_list now = list_now(s);
     struct writer w = writer_over(input, sizeof input);
     uint64_t number = 0;
-    if (s->trust_list_asked || serve_kept(s, &now, &number) || number == 0) {
+    if (s->trust_list_asked) {
+        return;
+    }
+    s->trust_list_slots = slots_for(s); /* stays so until the signature is there */
+    struct trust_list now = list_now(s);
+    if (serve_kept(s, &now, &number) || number == 0) {
         return;
     }
     s->trust_list_number = number;

@@ -119,6 +119,9 @@ static enum port_result start_cores(struct device *d, struct port_why *why)
     enroll_init(&d->enroll, seed(d));
     generation_init(&d->generation, d->renewed.key != NULL, seed(d));
     link_init(&d->link, (uint32_t)d->config.gateways_count, d->config.preferred, seed(d));
+    for (uint32_t i = 0; d->config.priorities != NULL && i < d->link.gateways; i++) {
+        link_set_priority(&d->link, i, d->config.priorities[i]);
+    }
     d->trust_due_ms = UINT64_MAX;
     const struct device_identity *newest = d->renewed.key != NULL ? &d->renewed : &d->own;
     started.has_certificate = newest->key != NULL;

@@ -31,7 +31,8 @@ struct device_config { /* everything is copied but the lists of strings, which m
     const char *devices_url;     /* "https://localhost:9443" */
     const char *const *gateways; /* "localhost:8883" */
     size_t gateways_count;
-    uint32_t preferred; /* number of the gateway to try first */
+    const uint8_t *priorities; /* of each, the lowest number is the best; NULL: all are equal */
+    uint32_t preferred;        /* number of the gateway to try first, of equal ones */
     const char *stream;
     const char *source; /* as source_open's spec */
     uint32_t period_ms; /* of a sensor source; 0: 1,000 */

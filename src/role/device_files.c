@@ -238,6 +238,9 @@ bool device_take_trust(struct device *d, struct slice list, bool is_stored)
         return false;
     }
     (void)promise_holds(PROMISE_FLOOR_MONOTONE, trust.number == d->sequence.trust);
+    device_feed_link(d, &(struct link_event){.kind = LINK_HINTED,
+                                             .slots = trust.retry_slots,
+                                             .slot_ms = trust.retry_slot_ms});
     bool is_other = !d->has_trust || memcmp(key.bytes, d->ingest_key.bytes, sizeof key.bytes) != 0;
     if (is_other && d->has_trust && !device_begin_boot(d)) {
         return false;

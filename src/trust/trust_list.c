@@ -11,6 +11,7 @@ enum {
     LABEL_NUMBER = 1,
     LABEL_INGEST_KEYS = 2,
     LABEL_ISSUERS = 3,
+    LABEL_RETRY = 4,
     HEADER_MAX = X509_CERTIFICATE_MAX + 64
 };
 
@@ -21,7 +22,8 @@ static struct slice aad(void)
 
 bool trust_list_payload_write(struct writer *w, const struct trust_list *list)
 {
-    cbor_write_map(w, 3);
+    bool has_hint = list->retry_slots > 0;
+    cbor_write_map(w, has_hint ? 4 : 3);
     cbor_write_u64(w, LABEL_NUMBER);
     cbor_write_u64(w, list->number);
     cbor_write_u64(w, LABEL_INGEST_KEYS);
@@ -33,6 +35,12 @@ bool trust_list_payload_write(struct writer *w, const struct trust_list *list)
     cbor_write_array(w, list->issuers_count);
     for (size_t i = 0; i < list->issuers_count; i++) {
         cbor_write_bytes(w, list->issuers[i]);
+    }
+    if (has_hint) {
+        cbor_write_u64(w, LABEL_RETRY);
+        cbor_write_array(w, 2);
+        cbor_write_u64(w, list->retry_slots);
+        cbor_write_u64(w, list->retry_slot_ms);
     }
     return writer_ok(w);
 }
@@ -49,6 +57,21 @@ static size_t read_strings(struct cbor_reader *r, struct slice *to, size_t cap)
         to[i] = cbor_read_bytes(r);
     }
     return (size_t)count;
+}
+
+/* [slots, slot in ms], together more than nothing and at most an hour. */
+static void read_retry(struct cbor_reader *r, struct trust_list *list)
+{
+    uint64_t count = cbor_enter_array(r);
+    uint64_t slots = cbor_read_u64(r);
+    uint64_t slot_ms = cbor_read_u64(r);
+    if (count != 2 || slots == 0 || slot_ms == 0 || slots > TRUST_RETRY_MAX_MS
+        || slot_ms > TRUST_RETRY_MAX_MS || slots * slot_ms > TRUST_RETRY_MAX_MS) {
+        cbor_fail(r, "trust list: the hint is no number of slots within an hour");
+        return;
+    }
+    list->retry_slots = (uint32_t)slots;
+    list->retry_slot_ms = (uint32_t)slot_ms;
 }
 
 static bool are_points(const struct trust_list *list)
@@ -76,6 +99,7 @@ bool trust_list_payload_parse(struct slice payload, struct trust_list *out, stru
         case LABEL_ISSUERS:
             list.issuers_count = read_strings(&r, list.issuers, TRUST_ISSUERS_MAX);
             break;
+        case LABEL_RETRY: read_retry(&r, &list); break;
         default: cbor_fail(&r, "trust list: a label that is not known"); break;
         }
     }

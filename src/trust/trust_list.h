@@ -13,7 +13,12 @@
 
 #define TRUST_LIST_SIGNER "holdfast trust" /* the signing certificate's common name */
 
-enum { TRUST_INGEST_KEYS_MAX = 4, TRUST_ISSUERS_MAX = 4, TRUST_LIST_MAX = 32768 };
+enum {
+    TRUST_INGEST_KEYS_MAX = 4,
+    TRUST_ISSUERS_MAX = 4,
+    TRUST_LIST_MAX = 32768,
+    TRUST_RETRY_MAX_MS = 3600000
+};
 
 struct trust_list {
     uint64_t number; /* only rises: the receiver compares it with the last it accepted */
@@ -21,6 +26,10 @@ struct trust_list {
     size_t ingest_keys_count;
     struct slice issuers[TRUST_ISSUERS_MAX]; /* certificates, DER */
     size_t issuers_count;
+    /* A hint for who has lost its gateway, or comes back after a power cut: connections are spread
+     * over `retry_slots` slots of `retry_slot_ms`. 0: the site gives none. At most an hour in all.
+     */
+    uint32_t retry_slots, retry_slot_ms;
     int64_t valid_from_ms, valid_to_ms; /* when all certificates of its own chain are valid */
 };
 

@@ -8,9 +8,9 @@
 /* ---- tables ---- */
 
 static const char *const link_names[] = {
-    [LINK_START] = "start", [LINK_TICK] = "tick", [LINK_OPENED] = "opened",
-    [LINK_GOT] = "got",     [LINK_SENT] = "sent", [LINK_CLOSED] = "closed",
-    [LINK_RENEW] = "renew", [LINK_STOP] = "stop",
+    [LINK_START] = "start", [LINK_TICK] = "tick",     [LINK_OPENED] = "opened",
+    [LINK_GOT] = "got",     [LINK_SENT] = "sent",     [LINK_CLOSED] = "closed",
+    [LINK_RENEW] = "renew", [LINK_HINTED] = "hinted", [LINK_STOP] = "stop",
 };
 static const char *const enroll_names[] = {
     [ENROLL_STARTED] = "started",       [ENROLL_TICK] = "tick",
@@ -31,18 +31,51 @@ static const char *const call_names[SEQUENCE_CALL_COUNT] = {
 };
 
 #define LINK(member, kind, most) TRACE_FIELD(struct link, member, kind, most)
+#define RESTS(at)                LINK(rests_ms[at], TRACE_UINT, UINT64_MAX)
 static const struct trace_field link_fields[] = {
-    LINK(state, TRACE_UINT, LINK_STATE_COUNT - 1), LINK(rng.state, TRACE_UINT, UINT64_MAX),
-    LINK(gateways, TRACE_UINT, UINT32_MAX),        LINK(preferred, TRACE_UINT, UINT32_MAX),
-    LINK(attempts, TRACE_UINT, UINT32_MAX),        LINK(is_hung_up, TRACE_FLAG, 0),
-    LINK(window, TRACE_UINT, UINT16_MAX),          LINK(keep_alive_s, TRACE_UINT, UINT16_MAX),
-    LINK(packet_max, TRACE_UINT, UINT32_MAX),      LINK(due_ms, TRACE_UINT, UINT64_MAX),
-    LINK(sent_ms, TRACE_UINT, UINT64_MAX),         LINK(ping_ms, TRACE_UINT, UINT64_MAX),
-    LINK(hold_ms, TRACE_UINT, UINT64_MAX),         LINK(last_reason, TRACE_UINT, UINT8_MAX),
+    LINK(state, TRACE_UINT, LINK_STATE_COUNT - 1),
+    LINK(rng.state, TRACE_UINT, UINT64_MAX),
+    LINK(gateways, TRACE_UINT, UINT32_MAX),
+    LINK(preferred, TRACE_UINT, UINT32_MAX),
+    LINK(attempts, TRACE_UINT, UINT32_MAX),
+    LINK(is_hung_up, TRACE_FLAG, 0),
+    LINK(window, TRACE_UINT, UINT16_MAX),
+    LINK(keep_alive_s, TRACE_UINT, UINT16_MAX),
+    LINK(packet_max, TRACE_UINT, UINT32_MAX),
+    LINK(due_ms, TRACE_UINT, UINT64_MAX),
+    LINK(sent_ms, TRACE_UINT, UINT64_MAX),
+    LINK(ping_ms, TRACE_UINT, UINT64_MAX),
+    LINK(hold_ms, TRACE_UINT, UINT64_MAX),
+    LINK(last_reason, TRACE_UINT, UINT8_MAX),
+    LINK(current, TRACE_UINT, LINK_GATEWAYS_MAX - 1),
+    LINK(slots, TRACE_UINT, UINT32_MAX),
+    LINK(slot_ms, TRACE_UINT, UINT32_MAX),
+    LINK(priority, TRACE_OCTETS, 0),
+    LINK(failures, TRACE_OCTETS, 0),
+    LINK(return_ms, TRACE_UINT, UINT64_MAX),
+    LINK(is_sent, TRACE_FLAG, 0),
+    RESTS(0),
+    RESTS(1),
+    RESTS(2),
+    RESTS(3),
+    RESTS(4),
+    RESTS(5),
+    RESTS(6),
+    RESTS(7),
+    RESTS(8),
+    RESTS(9),
+    RESTS(10),
+    RESTS(11),
+    RESTS(12),
+    RESTS(13),
+    RESTS(14),
+    RESTS(15),
 };
 static const struct trace_field link_event_fields[] = {
     TRACE_NAMED(struct link_event_image, kind, link_names),
     TRACE_FIELD(struct link_event_image, now_ms, TRACE_UINT, UINT64_MAX),
+    TRACE_FIELD(struct link_event_image, slots, TRACE_UINT, UINT32_MAX),
+    TRACE_FIELD(struct link_event_image, slot_ms, TRACE_UINT, UINT32_MAX),
 };
 
 #define ENROLL(member, kind, most) TRACE_FIELD(struct enroll, member, kind, most)
@@ -135,7 +168,10 @@ void link_trace_event(const struct link_event *ev,
                       struct link_event_image *image,
                       struct writer *packet)
 {
-    *image = (struct link_event_image){.now_ms = ev->now_ms, .kind = (uint8_t)ev->kind};
+    *image = (struct link_event_image){.now_ms = ev->now_ms,
+                                       .slots = ev->slots,
+                                       .slot_ms = ev->slot_ms,
+                                       .kind = (uint8_t)ev->kind};
     if (ev->kind == LINK_GOT
         && mqtt_encode(ev->packet, MQTT_5_0, MQTT_FROM_SERVER, packet) != MQTT_OK) {
         writer_reset(packet); /* too large: the replay will say that it is not here */
@@ -149,7 +185,10 @@ bool link_trace_restore(const struct link_event_image *image,
 {
     struct mqtt_frame frame;
     struct mqtt_fault fault;
-    *out = (struct link_event){.kind = (enum link_event_kind)image->kind, .now_ms = image->now_ms};
+    *out = (struct link_event){.kind = (enum link_event_kind)image->kind,
+                               .now_ms = image->now_ms,
+                               .slots = image->slots,
+                               .slot_ms = image->slot_ms};
     if (out->kind != LINK_GOT) {
         return true;
     }
@@ -160,7 +199,8 @@ bool link_trace_restore(const struct link_event_image *image,
 
 bool link_trace_is_sound(const struct link *l)
 {
-    return l->gateways > 0 && l->preferred < l->gateways;
+    return l->gateways > 0 && l->gateways <= LINK_GATEWAYS_MAX && l->preferred < l->gateways
+           && l->current < l->gateways && (uint64_t)l->slots * l->slot_ms <= LINK_SPREAD_MAX_MS;
 }
 
 bool sequence_trace_is_sound(const struct sequence *s)

@@ -20,6 +20,7 @@ extern const struct trace_core device_trace_cores[DEVICE_TRACE_CORES];
 
 struct link_event_image { /* LINK_GOT: the packet behind it */
     uint64_t now_ms;
+    uint32_t slots, slot_ms;
     uint8_t kind; /* enum link_event_kind */
 };
 

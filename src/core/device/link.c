@@ -4,7 +4,7 @@
 #include "codec/mqtt.h"
 
 static const bool allowed[LINK_STATE_COUNT][LINK_STATE_COUNT] = {
-    [LINK_IDLE] = {[LINK_OPENING] = true, [LINK_STOPPED] = true},
+    [LINK_IDLE] = {[LINK_OPENING] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
     [LINK_OPENING] = {[LINK_GREETING] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
     [LINK_GREETING] = {[LINK_HELLO] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
     [LINK_HELLO] = {[LINK_LIVE] = true, [LINK_WAITING] = true, [LINK_STOPPED] = true},
@@ -29,31 +29,128 @@ static struct link_effect *order(struct link_effects *out, enum link_effect_kind
 void link_init(struct link *l, uint32_t gateways, uint32_t preferred, uint64_t seed)
 {
     INVARIANT(gateways > 0);
+    gateways = gateways < LINK_GATEWAYS_MAX ? gateways : LINK_GATEWAYS_MAX;
     *l = (struct link){.state = LINK_IDLE,
                        .rng = rng_from_seed(seed),
                        .gateways = gateways,
+                       .return_ms = UINT64_MAX,
                        .preferred = preferred % gateways,
                        .keep_alive_s = LINK_KEEP_ALIVE_S,
                        .packet_max = UINT32_MAX};
 }
 
-static void dial(struct link *l, struct link_effects *out)
+void link_set_priority(struct link *l, uint32_t gateway, uint8_t priority)
+{
+    INVARIANT(l->state == LINK_IDLE && gateway < l->gateways);
+    l->priority[gateway] = priority;
+}
+
+/* ---- which gateway, and when ---- */
+
+static bool rests(const struct link *l, uint32_t gateway, uint64_t now_ms)
+{
+    return l->rests_ms[gateway] > now_ms;
+}
+
+/* Is `a` to be dialled rather than `b`, which stands before it in this device's order? Of those
+ * that all rest, the one that has rested longest. */
+static bool is_better(const struct link *l, uint32_t a, uint32_t b, uint64_t now_ms)
+{
+    if (rests(l, a, now_ms) != rests(l, b, now_ms)) {
+        return !rests(l, a, now_ms);
+    }
+    if (rests(l, a, now_ms)) {
+        return l->rests_ms[a] < l->rests_ms[b];
+    }
+    if (l->priority[a] != l->priority[b]) {
+        return l->priority[a] < l->priority[b];
+    }
+    return l->failures[a] < l->failures[b];
+}
+
+static uint32_t choose(const struct link *l, uint64_t now_ms)
+{
+    uint32_t best = l->preferred;
+    for (uint32_t i = 1; i < l->gateways; i++) {
+        uint32_t at = (l->preferred + i) % l->gateways;
+        best = is_better(l, at, best, now_ms) ? at : best;
+    }
+    return best;
+}
+
+static uint64_t backoff(uint32_t times)
+{
+    uint64_t bound = LINK_BACKOFF_MS;
+    for (uint32_t i = 1; i < times && bound < LINK_BACKOFF_MAX_MS; i++) {
+        bound *= 2;
+    }
+    return bound < LINK_BACKOFF_MAX_MS ? bound : LINK_BACKOFF_MAX_MS;
+}
+
+static uint64_t spread(const struct link *l)
+{
+    return (uint64_t)l->slots * l->slot_ms;
+}
+
+static void dial(struct link *l, uint64_t now_ms, struct link_effects *out)
 {
     enter(l, LINK_OPENING);
     l->is_hung_up = false;
-    order(out, LINK_DIAL)->gateway = (l->preferred + l->attempts) % l->gateways;
+    l->is_sent = false;
+    l->current = choose(l, now_ms);
+    order(out, LINK_DIAL)->gateway = l->current;
     l->attempts += l->attempts < UINT32_MAX;
 }
 
+/* It failed, or sent us away. */
+static void let_rest(struct link *l, uint64_t now_ms, uint64_t least_ms)
+{
+    uint8_t *failures = &l->failures[l->current];
+    *failures = (uint8_t)(*failures + (*failures < UINT8_MAX));
+    uint64_t rest_ms = backoff(*failures);
+    l->rests_ms[l->current] = now_ms + (rest_ms > least_ms ? rest_ms : least_ms);
+}
+
+/* A gateway that sends its devices away does so a slice at a time, and is not mistaken for one that
+ * was lost with all of them at once. */
 static void wait(struct link *l, uint64_t now_ms)
 {
-    uint64_t bound = LINK_BACKOFF_MS;
-    for (uint32_t i = 1; i < l->attempts && bound < LINK_BACKOFF_MAX_MS; i++) {
-        bound *= 2;
+    uint64_t bound = backoff(l->attempts);
+    if (!l->is_sent && bound < spread(l)) {
+        bound = spread(l);
     }
-    bound = bound < LINK_BACKOFF_MAX_MS ? bound : LINK_BACKOFF_MAX_MS;
     enter(l, LINK_WAITING);
     l->due_ms = now_ms + rng_below(&l->rng, bound);
+}
+
+static bool sends_away(uint8_t reason)
+{
+    return reason == MQTT_USE_ANOTHER_SERVER || reason == MQTT_SERVER_MOVED
+           || reason == MQTT_ADMINISTRATIVE_ACTION;
+}
+
+static void go_away(struct link *l, uint8_t reason, uint64_t now_ms)
+{
+    l->last_reason = reason;
+    if (sends_away(reason)) {
+        let_rest(l, now_ms, LINK_AWAY_MS);
+        l->is_sent = true;
+    }
+}
+
+static bool has_better(const struct link *l)
+{
+    for (uint32_t i = 0; i < l->gateways; i++) {
+        if (l->priority[i] < l->priority[l->current]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t return_time(struct link *l, uint64_t now_ms)
+{
+    return now_ms + LINK_RETURN_MS + rng_below(&l->rng, LINK_RETURN_MS);
 }
 
 static void hang_up(struct link *l, const char *why, uint8_t reason, struct link_effects *out)
@@ -72,8 +169,11 @@ static void lost(struct link *l, uint64_t now_ms, struct link_effects *out)
 {
     if (l->state == LINK_LIVE) {
         order(out, LINK_DOWN);
+    } else if (!l->is_sent) { /* a live session that was lost may have been a blip of the line */
+        let_rest(l, now_ms, 0);
     }
     l->ping_ms = 0;
+    l->return_ms = UINT64_MAX;
     wait(l, now_ms);
 }
 
@@ -86,7 +186,7 @@ static void got_connack(struct link *l,
 {
     const struct mqtt_properties *p = &connack->properties;
     if (connack->reason != MQTT_SUCCESS) {
-        l->last_reason = connack->reason;
+        go_away(l, connack->reason, now_ms);
         hang_up(l, mqtt_reason_name((enum mqtt_reason)connack->reason), MQTT_SUCCESS, out);
         return;
     }
@@ -125,6 +225,9 @@ static void got_hello_ack(struct link *l,
     }
     enter(l, LINK_LIVE);
     l->attempts = 0;
+    l->failures[l->current] = 0;
+    l->rests_ms[l->current] = 0;
+    l->return_ms = has_better(l) ? return_time(l, now_ms) : UINT64_MAX;
     l->hold_ms = now_ms;
     l->last_reason = 0;
     order(out, LINK_UP);
@@ -164,7 +267,7 @@ static void got(struct link *l,
         return;
     }
     if (packet->type == MQTT_DISCONNECT && l->state != LINK_GREETING) {
-        l->last_reason = packet->disconnect.reason;
+        go_away(l, packet->disconnect.reason, now_ms);
         hang_up(l, mqtt_reason_name((enum mqtt_reason)packet->disconnect.reason), MQTT_SUCCESS,
                 out);
         return;
@@ -201,12 +304,25 @@ uint64_t link_due_ms(const struct link *l)
     case LINK_GREETING:
     case LINK_HELLO:
     case LINK_WAITING: return l->due_ms;
-    case LINK_LIVE: return ping_due_ms(l);
+    case LINK_LIVE: return ping_due_ms(l) < l->return_ms ? ping_due_ms(l) : l->return_ms;
     case LINK_IDLE:
     case LINK_OPENING:
     case LINK_STOPPED: break;
     }
     return UINT64_MAX;
+}
+
+/* To a better gateway, where one may be there again. */
+static void go_back(struct link *l, uint64_t now_ms, struct link_effects *out)
+{
+    uint32_t to = choose(l, now_ms);
+    if (rests(l, to, now_ms) || l->priority[to] >= l->priority[l->current]) {
+        l->return_ms = return_time(l, now_ms);
+        return;
+    }
+    l->is_sent = true;
+    order(out, LINK_SEND_DISCONNECT)->reason = MQTT_SUCCESS;
+    hang_up(l, "goes back to a better gateway", MQTT_SUCCESS, out);
 }
 
 static void tick(struct link *l, uint64_t now_ms, struct link_effects *out)
@@ -215,11 +331,13 @@ static void tick(struct link *l, uint64_t now_ms, struct link_effects *out)
         return;
     }
     switch (l->state) {
-    case LINK_WAITING: dial(l, out); return;
+    case LINK_WAITING: dial(l, now_ms, out); return;
     case LINK_GREETING:
     case LINK_HELLO: hang_up(l, "no answer in time", MQTT_SUCCESS, out); return;
     case LINK_LIVE:
-        if (l->ping_ms != 0) {
+        if (now_ms >= l->return_ms) {
+            go_back(l, now_ms, out);
+        } else if (l->ping_ms != 0) {
             hang_up(l, "no answer to a ping", MQTT_SUCCESS, out);
         } else {
             l->ping_ms = now_ms > 0 ? now_ms : 1;
@@ -246,9 +364,16 @@ static void stop(struct link *l, struct link_effects *out)
         order(out, LINK_HANG_UP)->why = "we stop";
     }
     l->ping_ms = 0;
+    l->return_ms = UINT64_MAX;
     if (l->state != LINK_STOPPED) {
         enter(l, LINK_STOPPED);
     }
+}
+
+/* Not even who signs for the site makes a device wait longer. */
+static bool spread_is_sane(const struct link_event *ev)
+{
+    return (uint64_t)ev->slots * ev->slot_ms <= LINK_SPREAD_MAX_MS;
 }
 
 static bool has_connection(const struct link *l)
@@ -262,8 +387,10 @@ void link_step(struct link *l, const struct link_event *ev, struct link_effects 
     out->count = 0;
     switch (ev->kind) {
     case LINK_START:
-        if (l->state == LINK_IDLE) {
-            dial(l, out);
+        if (l->state == LINK_IDLE && spread(l) > 0) {
+            wait(l, ev->now_ms);
+        } else if (l->state == LINK_IDLE) {
+            dial(l, ev->now_ms, out);
         }
         break;
     case LINK_TICK: tick(l, ev->now_ms, out); break;
@@ -290,6 +417,10 @@ void link_step(struct link *l, const struct link_event *ev, struct link_effects 
             hang_up(l, "connect anew with a new identity or key", MQTT_SUCCESS, out);
         }
         break;
+    case LINK_HINTED:
+        l->slots = ev->slots;
+        l->slot_ms = spread_is_sane(ev) ? ev->slot_ms : 0;
+        break;
     case LINK_STOP: stop(l, out); break;
     }
 }
@@ -303,7 +434,11 @@ void link_check(const struct link *l)
 {
     INVARIANT((int)l->state < (int)LINK_STATE_COUNT);
     INVARIANT(l->gateways > 0);
+    INVARIANT(l->gateways <= LINK_GATEWAYS_MAX);
     INVARIANT(l->preferred < l->gateways);
+    INVARIANT(l->current < l->gateways);
+    INVARIANT(spread(l) <= LINK_SPREAD_MAX_MS);
+    INVARIANT(l->state == LINK_LIVE || l->return_ms == UINT64_MAX);
     INVARIANT(l->state != LINK_LIVE || l->window > 0);
     INVARIANT(l->state == LINK_LIVE || l->ping_ms == 0);
 }

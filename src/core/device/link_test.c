@@ -380,3 +380,155 @@ TEST("a gateway that never answers a CONNECT or a hello is left")
         CHECK(ordered(1, LINK_HANG_UP));
     }
 }
+
+static void hint(struct link *l, uint32_t slots, uint32_t slot_ms)
+{
+    link_step(l, &(struct link_event){.kind = LINK_HINTED, .slots = slots, .slot_ms = slot_ms},
+              &fx);
+    link_check(l);
+}
+
+/* What the next attempt dials, once its time has come. */
+static uint32_t next_dial(struct link *l, uint64_t *now_ms)
+{
+    *now_ms = link_due_ms(l);
+    feed(l, LINK_TICK, *now_ms);
+    CHECK(ordered(1, LINK_DIAL));
+    return fx.count == 1 ? fx.list[0].gateway : UINT32_MAX;
+}
+
+TEST("a hint beyond an hour is none, and without one the first dial does not wait")
+{
+    struct link l;
+    link_init(&l, 2, 0, 1);
+    hint(&l, 4000000000u, 4000000000u);
+    feed(&l, LINK_START, 0);
+    CHECK(ordered(1, LINK_DIAL));
+    link_init(&l, 2, 0, 1);
+    hint(&l, 3601, 1000);
+    feed(&l, LINK_START, 0);
+    CHECK(ordered(1, LINK_DIAL));
+}
+
+TEST("a power return of ten thousand is a queue: dials spread over the slots, none beyond, no heap "
+     "anywhere")
+{
+    enum { DEVICES = 10000, SLOTS = 10000, SLOT_MS = 2, BINS = 20 };
+    uint32_t bins[BINS] = {0};
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        struct link l;
+        link_init(&l, 2, i % 2, i);
+        hint(&l, SLOTS, SLOT_MS);
+        feed(&l, LINK_START, 500);
+        CHECK(l.state == LINK_WAITING && fx.count == 0);
+        uint64_t wait_ms = link_due_ms(&l) - 500;
+        REQUIRE(wait_ms < (uint64_t)SLOTS * SLOT_MS);
+        bins[wait_ms * BINS / ((uint64_t)SLOTS * SLOT_MS)]++;
+    }
+    for (uint32_t i = 0; i < BINS; i++) { /* each second has its twentieth, give or take a fifth */
+        CHECK(bins[i] > DEVICES / BINS * 4 / 5 && bins[i] < DEVICES / BINS * 6 / 5);
+    }
+}
+
+TEST("the loss of a gateway with all of its devices is spread as well, being sent away is not")
+{
+    uint64_t longest = 0;
+    uint64_t longest_sent = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        struct link l;
+        struct mqtt_packet bye = {.type = MQTT_DISCONNECT};
+        bye.disconnect.reason = MQTT_USE_ANOTHER_SERVER;
+        link_init(&l, 2, 0, i);
+        go_live(&l, 10, 0);
+        hint(&l, 1000, 20);
+        feed(&l, LINK_CLOSED, 0);
+        longest = link_due_ms(&l) > longest ? link_due_ms(&l) : longest;
+        link_init(&l, 2, 0, i);
+        go_live(&l, 10, 0);
+        hint(&l, 1000, 20);
+        got(&l, &bye, 0);
+        feed(&l, LINK_CLOSED, 0);
+        longest_sent = link_due_ms(&l) > longest_sent ? link_due_ms(&l) : longest_sent;
+    }
+    CHECK(longest > 15000 && longest < 20000);
+    CHECK(longest_sent < LINK_BACKOFF_MS);
+}
+
+TEST("a gateway that sends us away is left at once for another, whatever its priority, and alone "
+     "for a minute")
+{
+    static const enum mqtt_reason reasons[] = {MQTT_USE_ANOTHER_SERVER, MQTT_SERVER_MOVED,
+                                               MQTT_ADMINISTRATIVE_ACTION};
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+        struct link l;
+        struct mqtt_packet bye = {.type = MQTT_DISCONNECT};
+        struct mqtt_packet no = {.type = MQTT_CONNACK};
+        uint64_t now_ms = 0;
+        bye.disconnect.reason = (uint8_t)reasons[i];
+        no.connack.reason = (uint8_t)reasons[i];
+        link_init(&l, 2, 0, 3);
+        link_set_priority(&l, 1, 1);
+        go_live(&l, 10, 0);
+        CHECK_U64(l.current, 0);
+        got(&l, &bye, 1000);
+        feed(&l, LINK_CLOSED, 1000);
+        CHECK_U64(next_dial(&l, &now_ms), 1);
+        CHECK(now_ms < 1000 + LINK_BACKOFF_MS);
+        feed(&l, LINK_CLOSED, now_ms);
+        CHECK_U64(next_dial(&l, &now_ms), 1); /* it failed, but rests less long than the other */
+        link_init(&l, 2, 0, 3);
+        feed(&l, LINK_START, 0);
+        feed(&l, LINK_OPENED, 0);
+        got(&l, &no, 0);
+        feed(&l, LINK_CLOSED, 0);
+        CHECK_U64(next_dial(&l, &now_ms), 1);
+    }
+}
+
+TEST("the best that works is used: a lesser gateway while a better one fails, and the better one "
+     "again after a while")
+{
+    struct link l;
+    uint64_t now_ms = 0;
+    link_init(&l, 3, 0, 8);
+    link_set_priority(&l, 0, 1);
+    link_set_priority(&l, 1, 2);
+    link_set_priority(&l, 2, 3);
+    feed(&l, LINK_START, 0);
+    CHECK_U64(fx.list[0].gateway, 0);
+    feed(&l, LINK_CLOSED, 0);
+    CHECK_U64(next_dial(&l, &now_ms), 1);
+    feed(&l, LINK_OPENED, now_ms);
+    struct mqtt_packet connack = {.type = MQTT_CONNACK};
+    struct mqtt_packet ack = puback(LINK_HELLO_ID, MQTT_SUCCESS);
+    got(&l, &connack, now_ms);
+    got(&l, &ack, now_ms);
+    CHECK(l.state == LINK_LIVE);
+    uint64_t back_ms = l.return_ms;
+    CHECK(back_ms >= now_ms + LINK_RETURN_MS && back_ms < now_ms + 2 * LINK_RETURN_MS);
+    for (uint64_t at = link_due_ms(&l); at < back_ms; at = link_due_ms(&l)) {
+        struct mqtt_packet pong = {.type = MQTT_PINGRESP};
+        feed(&l, LINK_TICK, at);
+        CHECK(ordered(1, LINK_SEND_PING));
+        got(&l, &pong, at);
+    }
+    feed(&l, LINK_TICK, back_ms);
+    CHECK(fx.count == 2 && fx.list[0].kind == LINK_SEND_DISCONNECT
+          && fx.list[1].kind == LINK_HANG_UP);
+    feed(&l, LINK_CLOSED, back_ms);
+    CHECK(ordered(1, LINK_DOWN));
+    CHECK_U64(next_dial(&l, &now_ms), 0);
+}
+
+TEST("a live session that is lost is looked for where it was, before anywhere else")
+{
+    struct link l;
+    uint64_t now_ms = 0;
+    link_init(&l, 3, 1, 8);
+    go_live(&l, 10, 0);
+    CHECK_U64(l.current, 1);
+    feed(&l, LINK_CLOSED, 10);
+    CHECK_U64(next_dial(&l, &now_ms), 1);
+    feed(&l, LINK_CLOSED, now_ms);
+    CHECK_U64(next_dial(&l, &now_ms), 2);
+}
