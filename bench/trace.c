@@ -49,8 +49,9 @@ static void begin(struct bench *b)
         .version = MQTT_5_0, .clean_start = true, .client_id = slice_text("bench")};
     for (uint32_t i = 0; i < b->count; i++) {
         struct device_id device = {{(uint8_t)i, (uint8_t)(i >> 8)}};
-        gw_session_init(&b->sessions[i], &b->limits, b->pendings + (size_t)i * b->window, &device,
-                        i, 0);
+        const struct gw_place place = {.limits = &b->limits,
+                                       .inflight = b->pendings + (size_t)i * b->window};
+        gw_session_init(&b->sessions[i], &place, &device, i, 0);
         step(b, i, &saw, false);
         step(b, i, &admitted, false);
     }
@@ -74,7 +75,8 @@ static double round_ns(struct bench *b, bool is_traced)
                      &(struct gw_event){.kind = GW_SAW_PACKET, .now_ms = 1, .packet = &packet},
                      is_traced);
                 b->position += 200;
-                step(b, i, &(struct gw_event){.kind = GW_STAGED, .position = b->position},
+                step(b, i,
+                     &(struct gw_event){.kind = GW_STAGED, .staged = {.position = b->position}},
                      is_traced);
             }
             messages += b->window;

@@ -138,6 +138,7 @@ enum bus_result __wrap_gateway_stage(struct gateway *g,
 {
     static uint8_t room[PAYLOAD_MAX]; /* one thread */
     enum bus_result result = __real_gateway_stage(g, record, position);
+    const bus_position at = g->record_at; /* of the true one: what the role goes on with */
     for (int i = 0; i < GATEWAYS_MAX && result == BUS_OK; i++) {
         struct forger *f = &forging.list[i];
         if (f->left > 0 && record->kind == BUS_PUBLISHED
@@ -150,5 +151,6 @@ enum bus_result __wrap_gateway_stage(struct gateway *g,
             (void)__real_gateway_stage(g, &forged, &behind);
         }
     }
+    g->record_at = at;
     return result;
 }

@@ -7,6 +7,7 @@
 static struct {
     struct gw_limits limits;
     struct gw_pending *inflight;
+    struct gw_aliases aliases;
     struct gw_session session;
     struct gw_event_memory memory;
 } live;
@@ -24,7 +25,7 @@ static bool restore(const void *image, struct slice behind)
     live.inflight = calloc(session->limits.inflight_max + 1, sizeof *live.inflight);
     return live.inflight != NULL
            && gw_trace_restore(session, behind, &live.limits, live.inflight,
-                               session->limits.inflight_max, &live.session);
+                               session->limits.inflight_max, &live.aliases, &live.session);
 }
 
 static bool step(const void *image, struct slice behind)
@@ -36,9 +37,11 @@ static bool step(const void *image, struct slice behind)
         return false;
     }
     gw_session_step(&live.session, &ev, &fx);
+    /* What a step other than GW_STORED lets go had been stored when the session was last told. */
+    uint64_t durable = ev.kind == GW_STORED ? event->position : live.session.durable;
     for (uint32_t i = 0; i < fx.count; i++) {
         if (fx.list[i].kind == GW_ACK) {
-            gw_acks_check(fx.list[i].acks.list, fx.list[i].acks.count, event->position);
+            gw_acks_check(fx.list[i].acks.list, fx.list[i].acks.count, durable);
         }
     }
     return true;

@@ -115,7 +115,8 @@ TEST("a session's trace leads to the session's state")
     struct gw_session s;
     struct mqtt_packet packet = {.type = MQTT_CONNECT};
     begin(&gw_session_trace, (struct slice){0});
-    gw_session_init(&s, &limits, inflight, &device, 7, 1000);
+    const struct gw_place place = {.limits = &limits, .inflight = inflight};
+    gw_session_init(&s, &place, &device, 7, 1000);
     packet.connect = (struct mqtt_connect){
         .version = MQTT_5_0, .clean_start = true, .client_id = slice_text("me")};
     step_session(&s, &(struct gw_event){.kind = GW_SAW_PACKET, .now_ms = 1001, .packet = &packet});
@@ -129,7 +130,7 @@ TEST("a session's trace leads to the session's state")
             .payload = slice_text("plant data")};
         step_session(&s,
                      &(struct gw_event){.kind = GW_SAW_PACKET, .now_ms = 1002, .packet = &packet});
-        step_session(&s, &(struct gw_event){.kind = GW_STAGED, .position = 100u * i});
+        step_session(&s, &(struct gw_event){.kind = GW_STAGED, .staged = {.position = 100u * i}});
     }
     step_session(&s, &(struct gw_event){.kind = GW_STORED, .now_ms = 1003, .position = 300});
     replays_to_the_same_state();

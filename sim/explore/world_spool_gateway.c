@@ -27,7 +27,7 @@ static struct gw_event append(struct world *w, const struct gw_effect *effect)
     }
     s->records[s->staged - s->kept] = effect->message.payload.at[0];
     s->staged++;
-    return (struct gw_event){.kind = GW_STAGED, .position = s->staged};
+    return (struct gw_event){.kind = GW_STAGED, .staged = {.position = s->staged}};
 }
 
 static void send_acks(struct world *w,
@@ -98,6 +98,10 @@ void gateway_feed(struct world *w, struct gw_event ev, struct explore_breach *br
                 is_resumed = true;
                 break;
             case GW_CLOSE: w->link.is_up = false; break;
+            case GW_RELEASE: /* nobody here publishes with QoS 2, subscribes, or is published to */
+            case GW_SUBSCRIBE:
+            case GW_UNSUBSCRIBE:
+            case GW_TAKE_ACK: UNREACHABLE();
             case GW_SEND:
             case GW_REFUSE: break;
             }
@@ -119,7 +123,8 @@ void gateway_connect(struct world *w, struct explore_breach *breach)
                     .clean_start = true,
                     .client_id = slice_text("d")}};
     w->link.is_up = true;
-    gw_session_init(&w->link.session, &w->limits, w->link.pendings, &device, 1, 0);
+    const struct gw_place place = {.limits = &w->limits, .inflight = w->link.pendings};
+    gw_session_init(&w->link.session, &place, &device, 1, 0);
     gateway_feed(w, (struct gw_event){.kind = GW_SAW_PACKET, .packet = &packet}, breach);
     explore_expect(breach, w->link.session.state == GW_LIVE, "a good CONNECT is not taken");
 }

@@ -158,6 +158,7 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
                    .device_bytes = g->device_bytes,
                    .packet_max = (uint32_t)g->packet_max,
                    .inflight_max = (uint32_t)g->inflight_max,
+                   .session_expiry_max_s = (uint32_t)(g->session_expiry_ms / 1000),
                    .spool_segment_bytes = g->segment,
                    .spool_budget_bytes = g->spool_max},
     };

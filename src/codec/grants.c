@@ -236,15 +236,13 @@ static struct slice first_level(struct slice filter)
     return slice_of(filter.at, len);
 }
 
-/* Below hf/ devices speak, and Holdfast itself: what is read there is believed to be theirs. */
+/* Below hf/ devices speak, and Holdfast itself: what is read there is believed to be theirs. A
+ * wildcard at the first level reaches everything else (core/gateway/rights.h). */
 static const char *publish_fault(struct slice filter)
 {
     struct slice first = first_level(filter);
     if (slice_is_text(first, "hf")) {
         return "an application cannot publish below hf/, where devices do";
-    }
-    if (slice_is_text(first, "+") || slice_is_text(first, "#")) {
-        return "a filter to publish to must name its first level";
     }
     return first.len > 0 && first.at[0] == '$' ? "topics that begin with $ are the server's (4.7.2)"
                                                : NULL;

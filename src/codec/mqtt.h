@@ -69,13 +69,14 @@ MUST_USE enum mqtt_result mqtt_encode(const struct mqtt_packet *packet,
                                       enum mqtt_sender sender,
                                       struct writer *w);
 
-/* A PUBACK as mqtt_encode makes it, without its checks: a gateway's most frequent words. 3.1.1 has
- * no reasons. */
-enum { MQTT_PUBACK_MAX = 5 };
-void mqtt_puback_write(struct writer *w,
-                       enum mqtt_version version,
-                       uint16_t packet_id,
-                       uint8_t reason);
+/* A PUBACK, PUBREC, PUBREL or PUBCOMP as mqtt_encode makes it, without its checks: a gateway's most
+ * frequent words. 3.1.1 has no reasons. */
+enum { MQTT_ACK_MAX = 5 };
+void mqtt_ack_write(struct writer *w,
+                    enum mqtt_version version,
+                    enum mqtt_type type,
+                    uint16_t packet_id,
+                    uint8_t reason);
 
 /* ---- lists inside packets; `rest` begins as the packet's slice and is advanced; false at the end
  * ---- */

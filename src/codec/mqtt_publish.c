@@ -81,14 +81,19 @@ void mqtt_encode_ack(struct writer *w, enum mqtt_version version, const struct m
     }
 }
 
-void mqtt_puback_write(struct writer *w,
-                       enum mqtt_version version,
-                       uint16_t packet_id,
-                       uint8_t reason)
+void mqtt_ack_write(struct writer *w,
+                    enum mqtt_version version,
+                    enum mqtt_type type,
+                    uint16_t packet_id,
+                    uint8_t reason)
 {
     bool has_reason = version == MQTT_5_0 && reason != MQTT_SUCCESS;
-    uint8_t bytes[MQTT_PUBACK_MAX] = {
-        MQTT_PUBACK << 4, has_reason ? 3 : 2, (uint8_t)(packet_id >> 8), (uint8_t)packet_id, reason,
+    uint8_t bytes[MQTT_ACK_MAX] = {
+        (uint8_t)((unsigned)type << 4 | (type == MQTT_PUBREL ? 2 : 0)), /* 3.6.1 */
+        has_reason ? 3 : 2,
+        (uint8_t)(packet_id >> 8),
+        (uint8_t)packet_id,
+        reason,
     };
     write_bytes(w, bytes, has_reason ? 5 : 4);
 }

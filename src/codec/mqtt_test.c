@@ -484,20 +484,28 @@ TEST("a reason code has the standard's name, and 3.1.1 gets its nearest return c
     CHECK_U64(mqtt_return_code(MQTT_NOT_AUTHORIZED), 5);
 }
 
-TEST("the short way to write a PUBACK gives the bytes of the long way")
+static void check_ack(enum mqtt_type type, uint8_t reason)
 {
-    static const uint8_t reasons[] = {MQTT_SUCCESS, MQTT_NOT_AUTHORIZED, MQTT_QUOTA_EXCEEDED};
-    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
-        for (uint32_t id = 1; id <= UINT16_MAX; id += 4369) {
-            uint8_t a[8], b[8];
-            struct writer one = writer_over(a, sizeof a), two = writer_over(b, MQTT_PUBACK_MAX);
-            struct mqtt_packet p = {.type = MQTT_PUBACK,
-                                    .ack = {.packet_id = (uint16_t)id, .reason = reasons[i]}};
-            CHECK(mqtt_encode(&p, MQTT_5_0, MQTT_FROM_SERVER, &one) == MQTT_OK);
-            mqtt_puback_write(&two, MQTT_5_0, (uint16_t)id, reasons[i]);
-            CHECK(slice_equal(writer_slice(&one), writer_slice(&two)) && one.len > 0);
-        }
+    for (uint32_t id = 1; id <= UINT16_MAX; id += 4369) {
+        uint8_t a[8], b[8];
+        struct writer one = writer_over(a, sizeof a), two = writer_over(b, MQTT_ACK_MAX);
+        struct mqtt_packet p = {.type = type, .ack = {.packet_id = (uint16_t)id, .reason = reason}};
+        CHECK(mqtt_encode(&p, MQTT_5_0, MQTT_FROM_SERVER, &one) == MQTT_OK);
+        mqtt_ack_write(&two, MQTT_5_0, type, (uint16_t)id, reason);
+        CHECK(slice_equal(writer_slice(&one), writer_slice(&two)) && one.len > 0);
     }
+}
+
+TEST("the short way to write an acknowledgement gives the bytes of the long way")
+{
+    check_ack(MQTT_PUBACK, MQTT_SUCCESS);
+    check_ack(MQTT_PUBACK, MQTT_NOT_AUTHORIZED);
+    check_ack(MQTT_PUBREC, MQTT_SUCCESS);
+    check_ack(MQTT_PUBREC, MQTT_QUOTA_EXCEEDED);
+    check_ack(MQTT_PUBREL, MQTT_SUCCESS);
+    check_ack(MQTT_PUBREL, MQTT_PACKET_ID_NOT_FOUND);
+    check_ack(MQTT_PUBCOMP, MQTT_SUCCESS);
+    check_ack(MQTT_PUBCOMP, MQTT_PACKET_ID_NOT_FOUND);
 }
 
 TEST("a reason code has its name, its number from the wire, and a return code of MQTT 3.1.1")

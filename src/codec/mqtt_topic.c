@@ -111,3 +111,26 @@ bool mqtt_filter_matches(struct slice filter, struct slice name)
     }
     return !more_name;
 }
+
+bool mqtt_filter_covers(struct slice outer, struct slice inner)
+{
+    if (inner.len > 0 && inner.at[0] == '$' && outer.len > 0
+        && (outer.at[0] == '+' || outer.at[0] == '#')) {
+        return false; /* 4.7.2-1 */
+    }
+    bool more_outer = true, more_inner = true;
+    while (more_outer) {
+        struct slice want = take_level(&outer, &more_outer);
+        if (slice_is_text(want, "#")) {
+            return true;
+        }
+        if (!more_inner) {
+            return false;
+        }
+        struct slice have = take_level(&inner, &more_inner);
+        if (slice_is_text(have, "#") || (!slice_is_text(want, "+") && !slice_equal(want, have))) {
+            return false;
+        }
+    }
+    return !more_inner;
+}

@@ -27,4 +27,10 @@ bool mqtt_filter_has_wildcard(struct slice filter);
  */
 bool mqtt_filter_matches(struct slice filter, struct slice name);
 
+/*
+ * Does every name that `inner` matches match `outer` too? Both are valid filters (the rest of a
+ * shared one). What two outer filters cover only together is not seen: the answer is then false.
+ */
+bool mqtt_filter_covers(struct slice outer, struct slice inner);
+
 #endif

@@ -100,6 +100,12 @@ void bus_reader_close(struct bus_reader *bus);
 /* The next durable record, borrowed until the next call; *next is the cursor behind it. */
 MUST_USE enum bus_result bus_next(struct bus_reader *bus, struct slice *record, bus_position *next);
 
+/* Goes on at `from`, where a record begins: the next bus_next gives that one. BUS_GONE: retention
+ * took it; the cursor stays where it was. */
+MUST_USE enum bus_result bus_reader_seek(struct bus_reader *bus, bus_position from);
+
+bus_position bus_reader_at(const struct bus_reader *bus); /* the cursor */
+
 /* How many durable bytes lie beyond the cursor: the lag. */
 uint64_t bus_reader_lag(struct bus_reader *bus);
 

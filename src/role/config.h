@@ -36,15 +36,16 @@ struct config_gateway {
     uint64_t packet_max;              /* bytes */
     uint64_t connections_max;
     uint64_t handshakes_max;
-    uint64_t address_connects; /* of one address in a second */
-    uint64_t address_burst;    /* of one address at once */
-    uint64_t resume_ms;        /* a TLS session may be resumed for so long */
-    uint64_t device_connects;  /* CONNECT packets of one device in a second */
-    uint64_t device_packets;   /* of one device in a second */
-    uint64_t device_bytes;     /* of one device in a second */
-    uint64_t inflight_max;     /* unacknowledged QoS 1 messages of one connection */
-    uint64_t spool_max;        /* bytes on disk */
-    uint64_t segment;          /* bytes of one journal segment */
+    uint64_t address_connects;  /* of one address in a second */
+    uint64_t address_burst;     /* of one address at once */
+    uint64_t resume_ms;         /* a TLS session may be resumed for so long */
+    uint64_t device_connects;   /* CONNECT packets of one device in a second */
+    uint64_t device_packets;    /* of one device in a second */
+    uint64_t device_bytes;      /* of one device in a second */
+    uint64_t inflight_max;      /* unacknowledged QoS 1 messages of one connection */
+    uint64_t session_expiry_ms; /* a session is kept no longer without its client */
+    uint64_t spool_max;         /* bytes on disk */
+    uint64_t segment;           /* bytes of one journal segment */
 };
 
 enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT };

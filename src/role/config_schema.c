@@ -43,6 +43,8 @@ const struct config_row config_schema[CONFIG_ROWS] = {
     {"gateway", "device_packets", VALUE_NUMBER, OF_GATEWAY(device_packets), "5000", 1, 1000000},
     {"gateway", "device_bytes", VALUE_SIZE, OF_GATEWAY(device_bytes), "8 MiB", 1024, 64 << 20},
     {"gateway", "max_inflight", VALUE_NUMBER, OF_GATEWAY(inflight_max), "64", 1, 1024},
+    {"gateway", "session_expiry", VALUE_DURATION, OF_GATEWAY(session_expiry_ms), "7 d", 1000,
+     DAYS(3650)},
     {"gateway", "spool", VALUE_SIZE, OF_GATEWAY(spool_max), "4 GiB", 1 << 20, UINT64_C(1) << 50},
     {"gateway", "segment", VALUE_SIZE, OF_GATEWAY(segment), "16 MiB", 1 << 16, 1 << 30},
 };

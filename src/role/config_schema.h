@@ -20,7 +20,7 @@ struct config_row {
     uint64_t least, most;
 };
 
-enum { CONFIG_ROWS = 32 };
+enum { CONFIG_ROWS = 33 };
 static_assert((int)CONFIG_ROWS <= (int)CONFIG_KEYS_MAX, "config.origin has a place for each key");
 extern const struct config_row config_schema[CONFIG_ROWS];
 

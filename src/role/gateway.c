@@ -5,6 +5,7 @@
 #include "io/folder.h"
 #include "io/read_all.h"
 #include "role/gateway_admin.h"
+#include "role/gateway_sessions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +82,14 @@ static void on_tick(struct gateway *g)
         gateway_report(g);
     }
     (void)gateway_announce(g);
+    g->is_delayed = false;
+    (void)gateway_sessions_settle(g);
+    gateway_sessions_due(g);
+    gateway_keep(g);
     gateway_has_room(g);
+    if (g->has_regranting) {
+        gateway_grants_changed(g);
+    }
     port_wake_at(g->wake, now_ms + GATEWAY_TICK_MS);
 }
 
@@ -126,6 +134,11 @@ static void go_on_stopping(struct gateway *g)
 static void on_turn_ended(struct gateway *g)
 {
     gateway_quota_turn(g);
+    gateway_deliver(g);
+    if (g->queue_moved) {
+        g->queue_moved = false;
+        gateway_has_room(g);
+    }
     gateway_flush(g);
     if (g->is_stopping && g->exit_code == 0) {
         go_on_stopping(g);
@@ -164,8 +177,12 @@ static void on_event(void *role, const struct port_event *ev)
     case PORT_SYNCED: gateway_synced(g, ev->synced.result); return;
     case PORT_TERMINATE: on_terminate(g); return;
     case PORT_TURN_ENDED: on_turn_ended(g); return;
-    case PORT_CONNECTED:
     case PORT_DRAINED:
+        if (c != NULL) {
+            gateway_conn_drained(g, c);
+        }
+        return;
+    case PORT_CONNECTED:
     case PORT_CHANGED:
     case PORT_EXITED: return;
     }
@@ -195,6 +212,7 @@ static struct gateway_limits complete(const struct gateway_limits *l)
         .keep_alive_max_s = or_default(l->keep_alive_max_s, 1200),
         .resume_s = or_default(l->resume_s, 86400),
         .connect_ms = or_default(l->connect_ms, 10000),
+        .session_expiry_max_s = or_default(l->session_expiry_max_s, 7 * 24 * 3600),
         .spool_segment_bytes = l->spool_segment_bytes != 0 ? l->spool_segment_bytes : 16 << 20,
         .spool_budget_bytes =
             l->spool_budget_bytes != 0 ? l->spool_budget_bytes : UINT64_C(2) << 30,
@@ -239,6 +257,26 @@ static void *alloc(size_t count, size_t size)
     return at;
 }
 
+/* Room for the longest of each: a message with all it is for, a part of a session, a PUBLISH with
+ * its answers before it. */
+static void make_buffers(struct gateway *g)
+{
+    size_t packet = g->limits.packet_max;
+    size_t longest = packet > GATEWAY_CERTIFICATE_MAX ? packet : GATEWAY_CERTIFICATE_MAX;
+    g->targets_cap = packet < GATEWAY_TARGETS_CAP ? packet : GATEWAY_TARGETS_CAP;
+    g->session_cap = longest;
+    g->items_cap = longest - 1024;
+    g->record_cap =
+        BUS_RECORD_OVERHEAD + longest + (packet + g->targets_cap > longest ? g->targets_cap : 0);
+    g->out_cap = packet + GATEWAY_OUT_CAP;
+    g->record = alloc(g->record_cap, 1);
+    g->session_bytes = alloc(g->session_cap, 1);
+    g->targets = alloc(g->targets_cap, 1);
+    g->items = alloc(g->items_cap, 1);
+    g->properties = alloc(packet, 1);
+    g->out = alloc(g->out_cap, 1);
+}
+
 static void make_places(struct gateway *g)
 {
     uint32_t count = g->limits.connections_max;
@@ -250,9 +288,9 @@ static void make_places(struct gateway *g)
     port_entropy(g->port, &seed, sizeof seed);
     g->conns = alloc(count, sizeof *g->conns);
     g->pendings = alloc((size_t)count * g->limits.inflight_max, sizeof *g->pendings);
+    g->aliases = alloc(count, sizeof *g->aliases);
     g->slots = alloc((size_t)cap * 2, sizeof *g->slots);
-    gw_registry_init(&g->registry, g->slots, g->slots + cap, cap, count, g->limits.per_device_max,
-                     seed);
+    gw_registry_init(&g->registry, g->slots, g->slots + cap, cap, count, seed);
     for (uint32_t i = 0; i < count; i++) {
         g->conns[i].index = i;
         g->conns[i].next = i + 1 < count ? i + 1 : GATEWAY_NONE;
@@ -262,15 +300,13 @@ static void make_places(struct gateway *g)
     g->refusals_told = UINT64_MAX;
     g->waiting_head = GATEWAY_NONE;
     g->displaced = GATEWAY_NONE;
-    g->record_cap = BUS_RECORD_OVERHEAD
-                    + (g->limits.packet_max > GATEWAY_CERTIFICATE_MAX ? g->limits.packet_max
-                                                                      : GATEWAY_CERTIFICATE_MAX);
-    g->record = alloc(g->record_cap, 1);
+    make_buffers(g);
     g->session_limits = (struct gw_limits){
         .packet_max = g->limits.packet_max,
         .inflight_max = g->limits.inflight_max,
         .keep_alive_max_s = g->limits.keep_alive_max_s,
         .connect_ms = g->limits.connect_ms,
+        .session_expiry_max_s = g->limits.session_expiry_max_s,
         .allow_3_1_1 = g->config->allow_3_1_1,
     };
 }
@@ -381,7 +417,7 @@ static int open_listeners(struct gateway *g)
 {
     struct port_listen_options options = {
         .receive_cap = g->limits.packet_max,
-        .send_cap = GATEWAY_OUT_CAP,
+        .send_cap = g->out_cap,
         .handshakes_max = g->limits.handshakes_max,
         .connections_max = g->limits.connections_max,
         .handshake_ms = g->limits.connect_ms,
@@ -417,6 +453,9 @@ static int open_all(struct gateway *g)
         failed = open_spool(g);
     }
     if (failed == 0) {
+        failed = gateway_sessions_begin(g);
+    }
+    if (failed == 0) {
         g->grants = gateway_grants_open(g->port, g->config->grants_path, g->config->name);
         gateway_admin_open(g);
     }
@@ -438,15 +477,26 @@ static void close_all(struct gateway *g)
     gateway_grants_close(g->grants);
     port_tls_free(g->tls);
     port_sessions_free(g->sessions);
+    bus_reader_close(g->reader);
     if (g->bus != NULL) {
         bus_writer_close(g->bus);
         g->bus = NULL;
     }
     port_close_all(g->port);
     gateway_quota_free(g);
+    gateway_sessions_free(g);
     free(g->record);
+    free(g->session_bytes);
+    free(g->targets);
+    free(g->items);
+    free(g->properties);
+    free(g->out);
+    free(g->aliases);
     free(g->slots);
     free(g->pendings);
+    for (uint32_t i = 0; g->conns != NULL && i < g->limits.connections_max; i++) {
+        free(g->conns[i].app);
+    }
     free(g->conns);
     free(g);
 }
@@ -464,6 +514,9 @@ int gateway_begin(const struct gateway_config *config, struct gateway **out)
     if (code == 0) {
         g->wall_ms = port_wall_ms(g->port, &g->wall_quality);
         (void)gateway_announce(g); /* no room: with the first link */
+        if (gateway_grants_number(g->grants) > 0) {
+            gateway_grants_changed(g); /* while this gateway was down */
+        }
         g->flush_wake = port_wake_new(g->port, &g->flush_wake);
         g->wake = port_wake_new(g->port, &g->wake);
         g->quota_wake = port_wake_new(g->port, &g->quota_wake);

@@ -113,7 +113,7 @@ static void send_away(struct gateway *g, struct gateway_conn *c)
             port_pause(c->port);
         }
     }
-    if (c->session.inflight_count == 0) {
+    if (!gw_session_waits(&c->session)) {
         gateway_conn_feed(g, c,
                           (struct gw_event){.kind = GW_STOPPING, .now_ms = port_now_ms(g->port)});
     }
@@ -184,7 +184,7 @@ static void write_session(struct gateway *g, struct json_writer *j, const struct
 {
     uint8_t room[DEVICE_ID_TEXT_LEN];
     struct writer w = writer_over(room, sizeof room);
-    device_id_write_text(&w, &c->session.device);
+    device_id_write_text(&w, &c->session.owner);
     json_object(j);
     json_put_u64(j, "place", c->index);
     json_put_slice(j, "owner", writer_slice(&w));

@@ -3,10 +3,11 @@
 #include "codec/bus_record.h"
 #include "codec/x509.h"
 #include "crypto/hash.h"
-#include "role/gateway_inside.h"
+#include "role/gateway_sessions.h"
 #include "trust/identity.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- answers ---- */
@@ -17,7 +18,7 @@ static bool is_up(struct gateway_conn *c)
     return port_send(c->port, (struct slice){0});
 }
 
-static void send_bytes(struct gateway *g, struct gateway_conn *c, struct slice bytes)
+void gateway_conn_send(struct gateway *g, struct gateway_conn *c, struct slice bytes)
 {
     if (bytes.len == 0 || port_send(c->port, bytes) || c->is_closing || !is_up(c)) {
         return;
@@ -45,7 +46,7 @@ static void send_packet(struct gateway *g, struct gateway_conn *c, struct mqtt_p
     if (g->watch != NULL) {
         gateway_watch_packet(g, c, packet, true);
     }
-    struct writer w = writer_over(g->out, sizeof g->out);
+    struct writer w = writer_over(g->out, g->out_cap);
     if (!HOLDS(mqtt_encode(packet, c->session.version, MQTT_FROM_SERVER, &w) == MQTT_OK)) {
         return;
     }
@@ -57,7 +58,10 @@ static void send_packet(struct gateway *g, struct gateway_conn *c, struct mqtt_p
         }
     }
     if (w.len <= c->session.peer_packet_max) { /* 3.1.2.11.4: what is still too large is not sent */
-        send_bytes(g, c, writer_slice(&w));
+        gateway_conn_send(g, c, writer_slice(&w));
+    }
+    if (packet->type == MQTT_CONNACK && c->session_number != 0) {
+        gw_broker_ready_push(g->broker, c->session_number); /* what waited for it */
     }
 }
 
@@ -66,21 +70,22 @@ static void send_acks(struct gateway *g,
                       const struct gw_pending *list,
                       uint32_t count)
 {
-    struct writer w = writer_over(g->out, sizeof g->out);
+    struct writer w = writer_over(g->out, GATEWAY_OUT_CAP / 2);
     gw_acks_check(list, count, bus_durable(g->bus));
     if (g->watch != NULL && count > 0) {
-        gateway_watch_acks(g, c, list[0].packet_id, list[0].reason, count);
+        gateway_watch_acks(g, c, list, count);
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (writer_room(&w) < MQTT_PUBACK_MAX) {
-            send_bytes(g, c, writer_slice(&w));
+        if (writer_room(&w) < MQTT_ACK_MAX) {
+            gateway_conn_send(g, c, writer_slice(&w));
             writer_reset(&w);
         }
-        mqtt_puback_write(&w, c->session.version, list[i].packet_id, list[i].reason);
-        g->counts.acks_refusing += list[i].reason != MQTT_SUCCESS;
+        mqtt_ack_write(&w, c->session.version, (enum mqtt_type)list[i].type, list[i].packet_id,
+                       list[i].reason);
+        g->counts.acks_refusing += list[i].reason >= MQTT_UNSPECIFIED_ERROR;
     }
     g->counts.acks += count;
-    send_bytes(g, c, writer_slice(&w));
+    gateway_conn_send(g, c, writer_slice(&w));
 }
 
 void gateway_conn_refuse(struct gateway *g,
@@ -100,23 +105,26 @@ static bool stage_link(struct gateway *g, struct gateway_conn *c)
     struct port_peer peer;
     port_conn_peer(c->port, &peer);
     struct bus_record record = {
-        .kind = BUS_LINKED, .device = c->session.device, .payload = peer.certificate_der};
+        .kind = BUS_LINKED, .device = c->session.owner, .payload = peer.certificate_der};
     memcpy(record.exporter_digest, c->exporter.bytes, sizeof record.exporter_digest);
     bus_position position = 0;
     return gateway_announce(g) && gateway_stage(g, &record, &position) == BUS_OK;
 }
 
-/* A device is unlinked when its last session has ended. */
-static void leave(struct gateway *g, struct gateway_conn *c, enum gw_end end)
+/* A device is unlinked when its last session has ended. Applications have no links: ingest knows
+ * devices alone. */
+static void leave(
+    struct gateway *g, struct gateway_conn *c, enum gw_end end, uint32_t expiry_s, bool drops_will)
 {
+    gateway_session_close(g, c, expiry_s, drops_will);
     if (!c->is_entered) {
         return;
     }
     c->is_entered = false;
     g->counts.ends[end]++;
-    const struct device_id *device = &c->session.device;
+    const struct device_id *device = &c->session.owner;
     if (!gw_registry_leave(&g->registry, device, gw_session_client_id(&c->session), c->index)
-        || gw_registry_has(&g->registry, device)) {
+        || gw_registry_has(&g->registry, device) || c->app != NULL) {
         return;
     }
     struct bus_record record = {
@@ -127,63 +135,77 @@ static void leave(struct gateway *g, struct gateway_conn *c, enum gw_end end)
     }
 }
 
-static struct gw_event admit(struct gateway *g, struct gateway_conn *c, struct slice client_id)
+/* The place is another connection's now; this one hears of it when that has its answer. */
+static void displace(struct gateway *g, uint32_t connection)
 {
-    struct gw_event denied = {.kind = GW_DENIED, .now_ms = port_now_ms(g->port)};
+    struct gateway_conn *other = &g->conns[connection];
+    g->displaced = connection;
+    other->is_entered = false;
+    g->counts.ends[GW_END_TAKEN_OVER]++;
+    gateway_session_close(g, other, other->session.expiry_s, false);
+}
+
+static bool enter(struct gateway *g,
+                  struct gateway_conn *c,
+                  struct slice client_id,
+                  enum mqtt_reason *reason)
+{
     uint32_t displaced = GATEWAY_NONE;
-    uint32_t wait_ms;
-    if (gateway_admission_closed(g, &denied.reason)) {
-        return denied;
-    }
-    if (!gateway_quota_connects(g, c, &wait_ms)) {
-        denied.reason = MQTT_CONNECTION_RATE_EXCEEDED;
-        return denied;
-    }
-    switch (gw_registry_enter(&g->registry, &c->session.device, client_id, c->index, &displaced)) {
+    uint32_t most = c->app != NULL ? g->limits.connections_max : g->limits.per_device_max;
+    switch (
+        gw_registry_enter(&g->registry, &c->session.owner, client_id, c->index, most, &displaced)) {
     case GW_ENTERED: break;
-    case GW_ENTERED_OVER: g->displaced = displaced; break;
-    case GW_DEVICE_FULL: denied.reason = MQTT_QUOTA_EXCEEDED; return denied;
-    case GW_REGISTRY_FULL: denied.reason = MQTT_SERVER_BUSY; return denied;
+    case GW_ENTERED_OVER: displace(g, displaced); break;
+    case GW_DEVICE_FULL: *reason = MQTT_QUOTA_EXCEEDED; return false;
+    case GW_REGISTRY_FULL: *reason = MQTT_SERVER_BUSY; return false;
     }
     c->is_entered = true;
-    if (!stage_link(g, c)) {
-        (void)gw_registry_leave(&g->registry, &c->session.device, client_id, c->index);
+    return true;
+}
+
+static struct gw_event admit(struct gateway *g,
+                             struct gateway_conn *c,
+                             const struct gw_effect *effect)
+{
+    struct gw_event answer = {.kind = GW_DENIED, .now_ms = port_now_ms(g->port)};
+    struct slice client_id = effect->admission.client_id;
+    uint32_t wait_ms;
+    if (gateway_admission_closed(g, &answer.stop.reason)) {
+        return answer;
+    }
+    if (!gateway_quota_connects(g, c, &wait_ms)) {
+        answer.stop.reason = MQTT_CONNECTION_RATE_EXCEEDED;
+        return answer;
+    }
+    if (!enter(g, c, client_id, &answer.stop.reason)) {
+        return answer;
+    }
+    answer.stop.reason = MQTT_SERVER_BUSY;
+    if (gateway_announce(g) && (c->app != NULL || stage_link(g, c))) {
+        answer = gateway_session_open(g, c, effect);
+    }
+    if (answer.kind == GW_DENIED) {
+        (void)gw_registry_leave(&g->registry, &c->session.owner, client_id, c->index);
         c->is_entered = false;
-        denied.reason = MQTT_SERVER_BUSY;
-        return denied;
+        return answer;
     }
     g->counts.sessions_begun++;
-    return (struct gw_event){.kind = GW_ADMITTED, .now_ms = denied.now_ms};
+    return answer;
 }
 
 /* ---- the core's orders ---- */
 
-static struct gw_event append(struct gateway *g,
-                              struct gateway_conn *c,
-                              const struct gw_effect *effect)
+static bool is_stalled(const struct gateway_conn *c)
 {
-    struct bus_record record = {
-        .kind = BUS_PUBLISHED,
-        .device = c->session.device,
-        .topic = effect->message.topic,
-        .payload = effect->message.payload,
-    };
-    struct gw_event answer = {.kind = GW_NO_ROOM};
-    if (gateway_stage(g, &record, &answer.position) == BUS_OK) {
-        answer.kind = GW_STAGED;
-        g->counts.messages[c->session.staging_qos]++;
-        g->counts.message_bytes += record.payload.len;
-        c->messages++;
-        c->message_bytes += record.payload.len;
-    }
-    return answer;
+    return c->session.stall == GW_WAITS_FOR_ROOM || c->session.stall == GW_WAITS_FOR_QUEUE;
 }
 
-static void pause_conn(struct gateway *g, struct gateway_conn *c)
+static void pause_conn(struct gateway *g, struct gateway_conn *c, bool comes_again)
 {
     c->is_paused = true;
-    g->counts.stalls++;
-    if (c->session.stall == GW_WAITS_FOR_ROOM) {
+    c->comes_again = comes_again;
+    g->counts.stalls += c->session.stall != GW_WAITS_FOR_STORAGE;
+    if (is_stalled(c)) {
         g->stalled_count++;
     }
     port_pause(c->port);
@@ -196,15 +218,16 @@ static void resume_conn(struct gateway *g, struct gateway_conn *c, enum gw_event
     }
     if (!g->is_stopping && !c->is_leaving) {
         c->is_paused = false;
+        c->comes_again = false;
         if (!c->is_throttled) {
             port_resume(c->port);
         }
     }
 }
 
-static void close_conn(struct gateway *g, struct gateway_conn *c, enum gw_end end)
+static void close_conn(struct gateway *g, struct gateway_conn *c, const struct gw_effect *effect)
 {
-    leave(g, c, end);
+    leave(g, c, effect->close.end, effect->close.expiry_s, effect->close.drops_will);
     if (!c->is_closing) {
         c->is_closing = true;
         port_close(c->port);
@@ -218,21 +241,25 @@ static bool perform(struct gateway *g,
                     struct gw_event *ev)
 {
     switch (effect->kind) {
-    case GW_ASK_ADMISSION: *ev = admit(g, c, effect->client_id); return true;
-    case GW_APPEND: *ev = append(g, c, effect); return true;
+    case GW_ASK_ADMISSION: *ev = admit(g, c, effect); return true;
+    case GW_APPEND: *ev = gateway_session_publish(g, c, effect); return true;
+    case GW_RELEASE: *ev = gateway_session_release(g, c, effect->packet_id); return true;
+    case GW_SUBSCRIBE: *ev = gateway_session_subscribe(g, c, effect); return true;
+    case GW_UNSUBSCRIBE: *ev = gateway_session_unsubscribe(g, c, effect); return true;
+    case GW_TAKE_ACK: *ev = gateway_session_ack(g, c, effect); return true;
     case GW_ACK: send_acks(g, c, effect->acks.list, effect->acks.count); return false;
     case GW_SEND: send_packet(g, c, &effect->packet); return false;
-    case GW_PAUSE: pause_conn(g, c); return false;
+    case GW_PAUSE: pause_conn(g, c, effect->comes_again); return false;
     case GW_RESUME: resume_conn(g, c, ev->kind); return false;
     case GW_REFUSE: gateway_conn_refuse(g, c, GW_GATE_MQTT, effect->fault); return false;
-    case GW_CLOSE: close_conn(g, c, effect->end); return false;
+    case GW_CLOSE: close_conn(g, c, effect); return false;
     }
     UNREACHABLE();
 }
 
 static void note_waiting(struct gateway *g, struct gateway_conn *c)
 {
-    if (!c->is_waiting && c->session.inflight_count > 0) {
+    if (!c->is_waiting && gw_session_waits(&c->session)) {
         c->is_waiting = true;
         c->next = g->waiting_head;
         g->waiting_head = c->index;
@@ -276,8 +303,6 @@ void gateway_conn_feed(struct gateway *g, struct gateway_conn *c, struct gw_even
     if (g->displaced != GATEWAY_NONE) {
         struct gateway_conn *other = &g->conns[g->displaced];
         g->displaced = GATEWAY_NONE;
-        other->is_entered = false;
-        g->counts.ends[GW_END_TAKEN_OVER]++;
         run(g, other, (struct gw_event){.kind = GW_TOOK_OVER, .now_ms = port_now_ms(g->port)});
     }
 }
@@ -312,7 +337,7 @@ static size_t take_packet(struct gateway *g,
         gateway_watch_packet(g, c, &packet, false);
     }
     gateway_conn_feed(g, c, ev);
-    if (c->is_paused || c->is_closing) {
+    if (c->comes_again || c->is_closing) {
         return 0;
     }
     gateway_quota_took(g, c, frame.size);
@@ -333,28 +358,42 @@ void gateway_conn_received(struct gateway *g, struct gateway_conn *c, struct sli
     port_consume(c->port, c->is_closing ? bytes.len : done);
 }
 
-static bool identify(const struct gateway *g,
+/* A device by its certificate, or an application that was granted something. */
+static bool identify(struct gateway *g,
                      const struct port_peer *peer,
-                     struct device_id *device,
+                     struct device_id *owner,
+                     struct gateway_app **app,
                      struct fault *fault)
 {
     struct x509 certificate;
+    struct slice name;
+    struct fault other;
+    *app = NULL;
     *fault = (struct fault){.clause = peer->has_certificate ? "a certificate longer than ours are"
                                                             : "no certificate"};
-    return peer->has_certificate && peer->certificate_der.len <= GATEWAY_CERTIFICATE_MAX
-           && x509_parse(peer->certificate_der, &certificate, fault) == X509_OK
-           && identity_of_ldevid(&certificate, slice_text(g->config->domain), device, fault);
+    if (!peer->has_certificate || peer->certificate_der.len > GATEWAY_CERTIFICATE_MAX
+        || x509_parse(peer->certificate_der, &certificate, fault) != X509_OK) {
+        return false;
+    }
+    struct slice domain = slice_text(g->config->domain);
+    if (!identity_of_application(&certificate, domain, &name, &other)) {
+        return identity_of_ldevid(&certificate, domain, owner, fault);
+    }
+    *app = gateway_app_of(g, &certificate, owner, fault);
+    return *app != NULL;
 }
 
 /* Whose certificate has lost its meaning here since it was shown does not come back by a session
  * of then. Its times and its issuer are the port's to look at. */
 bool gateway_stands(void *role, struct slice certificate_der)
 {
-    const struct gateway *g = role;
     struct port_peer peer = {.has_certificate = true, .certificate_der = certificate_der};
-    struct device_id device;
+    struct gateway_app *app;
+    struct device_id owner;
     struct fault fault;
-    return identify(g, &peer, &device, &fault);
+    bool is_known = identify(role, &peer, &owner, &app, &fault);
+    free(app);
+    return is_known;
 }
 
 static struct gateway_conn *take_place(struct gateway *g)
@@ -372,7 +411,7 @@ static struct gateway_conn *take_place(struct gateway *g)
 void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
 {
     struct port_peer peer;
-    struct device_id device;
+    struct device_id owner;
     struct fault fault;
     port_conn_peer(port, &peer);
     gateway_source_done(g, &peer, true);
@@ -391,26 +430,23 @@ void gateway_conn_accepted(struct gateway *g, struct port_conn *port)
     port_conn_set_user(port, c);
     g->counts.connections++;
     c->since_wall_ms = g->wall_ms;
-    bool is_device = identify(g, &peer, &device, &fault);
-    device = is_device ? device : (struct device_id){0};
-    gw_session_init(&c->session, &g->session_limits,
-                    g->pendings + (size_t)c->index * g->limits.inflight_max, &device, ++g->number,
-                    peer.since_ms);
+    bool is_known = identify(g, &peer, &owner, &c->app, &fault);
+    owner = is_known ? owner : (struct device_id){0};
+    const struct gw_place place = {
+        .limits = &g->session_limits,
+        .inflight = g->pendings + (size_t)c->index * g->limits.inflight_max,
+        .aliases = &g->aliases[c->index],
+        .rights = c->app != NULL ? &c->app->rights : NULL,
+    };
+    gw_session_init(&c->session, &place, &owner, ++g->number, peer.since_ms);
     gateway_conn_note_due(g, c);
-    if (!is_device) {
+    if (!is_known) {
         gateway_conn_refuse(g, c, GW_GATE_IDENTITY, (struct mqtt_fault){.clause = fault.clause});
     }
-    if (!is_device || !gateway_quota_accepted(g, c)) {
+    if (!is_known || !gateway_quota_accepted(g, c)) {
         c->is_closing = true;
         port_abort(port);
     }
-}
-
-/* No application is let in here yet, so that there is none to cut. */
-void gateway_grants_changed(struct gateway *g)
-{
-    (void)fprintf(stderr, "gateway %s has grants number %llu\n", g->config->name,
-                  (unsigned long long)gateway_grants_number(g->grants));
 }
 
 void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
@@ -418,11 +454,11 @@ void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
     if (g->watch != NULL) {
         gateway_watch_note(g, c, "end", "the connection is gone");
     }
-    if (c->session.stall == GW_WAITS_FOR_ROOM && c->is_paused) {
+    if (is_stalled(c) && c->is_paused) {
         g->stalled_count--;
     }
     step(g, c, &(struct gw_event){.kind = GW_LOST}, &(struct gw_effects){0});
-    leave(g, c, GW_END_LOST);
+    leave(g, c, GW_END_LOST, c->session.expiry_s, c->session.drops_will);
     gateway_quota_closed(g, c);
     if (c->is_waiting) { /* off the list of those that wait: it is short, and this is rare */
         uint32_t *at = &g->waiting_head;
@@ -432,6 +468,8 @@ void gateway_conn_closed(struct gateway *g, struct gateway_conn *c)
         *at = c->next;
     }
     c->port = NULL;
+    free(c->app);
+    c->app = NULL;
     c->is_waiting = false;
     c->next = g->free_head;
     g->free_head = c->index;

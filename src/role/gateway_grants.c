@@ -3,6 +3,7 @@
 #include "base/invariant.h"
 #include "crypto/hash.h"
 #include "io/folder.h"
+#include "trust/identity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,17 @@ const struct grant *gateway_grants_find(const struct gateway_grants *g,
 {
     const struct grant *grant = g != NULL ? grants_find(&g->now.grants, name) : NULL;
     return grant != NULL && grant_has_key(grant, key) ? grant : NULL;
+}
+
+const struct grant *gateway_grants_of(const struct gateway_grants *g, const struct device_id *owner)
+{
+    for (uint32_t i = 0; g != NULL && i < g->now.grants.count; i++) {
+        struct device_id id = identity_application_id(g->now.grants.list[i].name);
+        if (device_id_equal(&id, owner)) {
+            return &g->now.grants.list[i];
+        }
+    }
+    return NULL;
 }
 
 uint64_t gateway_grants_number(const struct gateway_grants *g)

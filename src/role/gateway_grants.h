@@ -6,6 +6,7 @@
 #ifndef ROLE_GATEWAY_GRANTS_H
 #define ROLE_GATEWAY_GRANTS_H
 
+#include "base/id.h"
 #include "codec/grants.h"
 #include "io/port.h"
 
@@ -28,6 +29,10 @@ bool gateway_grants_event(struct gateway_grants *grants,
 const struct grant *gateway_grants_find(const struct gateway_grants *grants,
                                         struct slice name,
                                         const struct digest *key);
+
+/* The same by the id of its sessions' owner (identity_application_id). */
+const struct grant *gateway_grants_of(const struct gateway_grants *grants,
+                                      const struct device_id *owner);
 
 uint64_t gateway_grants_number(const struct gateway_grants *grants);  /* 0: no file was read */
 uint64_t gateway_grants_refused(const struct gateway_grants *grants); /* files of no use */

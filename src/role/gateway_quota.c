@@ -118,7 +118,10 @@ void gateway_source_done(struct gateway *g, const struct port_peer *peer, bool i
 bool gateway_quota_accepted(struct gateway *g, struct gateway_conn *c)
 {
     uint32_t place;
-    if (!gw_quota_enter(&g->quota, &c->session.device, port_now_us(g->port), &place)) {
+    if (c->app != NULL) {
+        return true; /* what an operator has granted something is no device that may run wild */
+    }
+    if (!gw_quota_enter(&g->quota, &c->session.owner, port_now_us(g->port), &place)) {
         gateway_conn_refuse(g, c, GW_GATE_DEVICE,
                             (struct mqtt_fault){.reason = MQTT_QUOTA_EXCEEDED,
                                                 .clause = "its device has too many connections"});
@@ -155,7 +158,8 @@ void gateway_quota_closed(struct gateway *g, struct gateway_conn *c)
 
 bool gateway_quota_connects(struct gateway *g, struct gateway_conn *c, uint32_t *wait_ms)
 {
-    return gw_quota_connects(&g->quota, c->quota, port_now_us(g->port), wait_ms);
+    return c->quota == GW_PEERS_NONE
+           || gw_quota_connects(&g->quota, c->quota, port_now_us(g->port), wait_ms);
 }
 
 static void throttle(struct gateway *g, struct gateway_conn *c, uint32_t wait_ms)
@@ -175,7 +179,7 @@ static void throttle(struct gateway *g, struct gateway_conn *c, uint32_t wait_ms
 bool gateway_quota_may(struct gateway *g, struct gateway_conn *c, size_t len)
 {
     uint32_t wait_ms = 0;
-    if (c->session.state != GW_LIVE) {
+    if (c->session.state != GW_LIVE || c->quota == GW_PEERS_NONE) {
         return true; /* one CONNECT has a rate of its own */
     }
     switch (gw_quota_may(&g->quota, c->quota, len, port_now_us(g->port), &wait_ms)) {

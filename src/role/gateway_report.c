@@ -19,6 +19,7 @@ static void write_flow(struct gateway *g, struct writer *w)
     metrics_name(w, "holdfast_gateway_messages_total", "counter", "Messages taken into the spool.");
     metrics_value(w, "holdfast_gateway_messages_total", "qos=\"0\"", n->messages[0]);
     metrics_value(w, "holdfast_gateway_messages_total", "qos=\"1\"", n->messages[1]);
+    metrics_value(w, "holdfast_gateway_messages_total", "qos=\"2\"", n->messages[2]);
     metrics_name(w, "holdfast_gateway_message_bytes_total", "counter",
                  "Payload bytes of these messages.");
     metrics_value(w, "holdfast_gateway_message_bytes_total", NULL, n->message_bytes);

@@ -1,20 +1,26 @@
 /* The gateway's journal: staging records, group commit, acknowledging what is durable, room. */
 #include "base/invariant.h"
 #include "codec/bus_record.h"
-#include "role/gateway_inside.h"
+#include "role/gateway_sessions.h"
 
 enum bus_result gateway_stage(struct gateway *g, struct bus_record *record, bus_position *position)
 {
     struct writer w = writer_over(g->record, g->record_cap);
     record->received_ms = g->wall_ms;
     record->quality = g->wall_quality;
+    record->clock_ms = gateway_clock(g);
     INVARIANT(bus_record_encode(record, &w) == BUS_RECORD_OK); /* packet_max bounds it */
+    bus_position begin = bus_staged(g->bus);
     enum bus_result result = bus_publish(g->bus, writer_slice(&w), position);
     if (result == BUS_BROKEN) {
         gateway_fail(g, GATEWAY_STORAGE_FAILED, "the spool cannot be written", bus_why(g->bus));
     }
     INVARIANT(result != BUS_TOO_LONG);
-    g->staged_count += result == BUS_OK;
+    if (result == BUS_OK) {
+        g->staged_count++;
+        g->record_len = w.len;
+        g->record_at = begin;
+    }
     return result;
 }
 
@@ -22,7 +28,10 @@ bool gateway_announce(struct gateway *g)
 {
     struct bus_record record = {.kind = BUS_STARTED};
     bus_position position = 0;
-    g->is_announced = g->is_announced || gateway_stage(g, &record, &position) == BUS_OK;
+    if (!g->is_announced && gateway_stage(g, &record, &position) == BUS_OK) {
+        g->is_announced = true;
+        gw_broker_commit(g->broker, &record, g->record_at); /* it closes what was open */
+    }
     return g->is_announced;
 }
 
@@ -76,7 +85,7 @@ static void acknowledge(struct gateway *g, bus_position durable)
         i = c->next;
         c->is_waiting = false;
         gateway_conn_feed(g, c, ev);
-        if (c->session.inflight_count > 0 && !c->is_closing) {
+        if (gw_session_waits(&c->session) && !c->is_closing) {
             c->is_waiting = true;
             c->next = g->waiting_head;
             g->waiting_head = c->index;
@@ -114,7 +123,13 @@ void gateway_has_room(struct gateway *g)
     struct gw_event ev = {.kind = GW_HAS_ROOM, .now_ms = port_now_ms(g->port)};
     for (uint32_t i = 0; i < g->limits.connections_max; i++) {
         struct gateway_conn *c = &g->conns[i];
-        if (c->port != NULL && c->session.stall == GW_WAITS_FOR_ROOM) {
+        if (c->port == NULL || c->is_closing) {
+            continue;
+        }
+        bool may_go_on = c->session.stall == GW_WAITS_FOR_ROOM
+                         || (c->session.stall == GW_WAITS_FOR_QUEUE
+                             && !gw_broker_is_blocked(g->broker, c->blocked_by));
+        if (may_go_on) {
             gateway_conn_feed(g, c, ev);
         }
     }
@@ -123,7 +138,9 @@ void gateway_has_room(struct gateway *g)
 void gateway_retain(struct gateway *g)
 {
     g->acked = bus_acked(g->bus);
-    if (bus_retain_from(g->bus, g->acked) == BUS_BROKEN) {
+    gateway_note_floor(g);
+    bus_position needed = g->acked < g->floor ? g->acked : g->floor;
+    if (bus_retain_from(g->bus, needed) == BUS_BROKEN) {
         gateway_fail(g, GATEWAY_STORAGE_FAILED, "the spool cannot be pruned", bus_why(g->bus));
         return;
     }

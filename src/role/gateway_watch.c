@@ -46,7 +46,7 @@ void gateway_watch_end(struct gateway *g)
 static struct watched *keep(struct gateway *g, const struct gateway_conn *c)
 {
     struct gateway_watch *watch = g->watch;
-    if (!device_id_equal(&watch->device, &c->session.device)) {
+    if (!device_id_equal(&watch->device, &c->session.owner)) {
         return NULL;
     }
     struct watched *e = &watch->kept[watch->count++ % KEPT];
@@ -109,16 +109,15 @@ void gateway_watch_packet(struct gateway *g,
 
 void gateway_watch_acks(struct gateway *g,
                         const struct gateway_conn *c,
-                        uint16_t first_packet_id,
-                        uint8_t reason,
+                        const struct gw_pending *list,
                         uint32_t count)
 {
     struct watched *e = count > 0 ? keep(g, c) : NULL;
     if (e != NULL) {
-        e->what = "PUBACK";
+        e->what = mqtt_type_name((enum mqtt_type)list[0].type);
         e->is_ours = true;
-        e->packet_id = first_packet_id;
-        e->reason = reason;
+        e->packet_id = list[0].packet_id;
+        e->reason = list[0].reason;
         e->has_reason = true;
         e->count = count;
     }

@@ -1,5 +1,6 @@
 /* A filter and a name, separated by a line feed, against a matcher that is plain recursion over
- * levels. */
+ * levels. A second filter behind another line feed: what it covers, it matches wherever the first
+ * one does. */
 #include "codec/mqtt_topic.h"
 
 #include <stdlib.h>
@@ -44,11 +45,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct slice filter = slice_of(data, (size_t)(split - data));
     struct slice name = slice_of(split + 1, size - filter.len - 1);
+    const uint8_t *second = name.len > 0 ? memchr(name.at, '\n', name.len) : NULL;
+    struct slice outer = {0};
+    if (second != NULL) {
+        outer = slice_of(second + 1, name.len - (size_t)(second - name.at) - 1);
+        name.len = (size_t)(second - name.at);
+    }
     if (!mqtt_topic_filter_is_valid(filter) || !mqtt_topic_name_is_valid(name)) {
         return 0;
     }
     bool dollar = name.at[0] == '$' && (filter.at[0] == '+' || filter.at[0] == '#');
     if (mqtt_filter_matches(filter, name) != (!dollar && oracle(filter, name))) {
+        abort();
+    }
+    if (mqtt_topic_filter_is_valid(outer) && mqtt_filter_covers(outer, filter)
+        && mqtt_filter_matches(filter, name) && !mqtt_filter_matches(outer, name)) {
         abort();
     }
     return 0;

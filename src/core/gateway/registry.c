@@ -27,11 +27,10 @@ void gw_registry_init(struct gw_registry *r,
                       struct table_slot *devices,
                       uint32_t cap,
                       uint32_t sessions_max,
-                      uint32_t per_device_max,
                       uint64_t seed)
 {
     INVARIANT(sessions_max <= cap / 8 * 7);
-    *r = (struct gw_registry){.sessions_max = sessions_max, .per_device_max = per_device_max};
+    *r = (struct gw_registry){.sessions_max = sessions_max};
     table_init(&r->sessions, sessions, cap, seed);
     table_init(&r->devices, devices, cap, seed ^ 1);
 }
@@ -47,6 +46,7 @@ enum gw_admission gw_registry_enter(struct gw_registry *r,
                                     const struct device_id *device,
                                     struct slice client_id,
                                     uint32_t connection,
+                                    uint32_t most,
                                     uint32_t *displaced)
 {
     struct key key = key_of(device, client_id);
@@ -58,7 +58,7 @@ enum gw_admission gw_registry_enter(struct gw_registry *r,
     if (r->sessions.count >= r->sessions_max) {
         return GW_REGISTRY_FULL;
     }
-    if (count >= r->per_device_max) {
+    if (count >= most) {
         return GW_DEVICE_FULL;
     }
     INVARIANT(table_put(&r->sessions, key.bytes, connection));
@@ -111,7 +111,6 @@ void gw_registry_check(const struct gw_registry *r)
         const struct table_slot *slot = &r->devices.slots[i];
         if (slot->used != 0) {
             INVARIANT(slot->value > 0);
-            INVARIANT(slot->value <= r->per_device_max);
             sum += slot->value;
         }
     }

@@ -1,8 +1,8 @@
 /*
- * Who is connected: the live sessions of this process by device and client id, and how many each
- * device has. One client id of a device has one session; the newest takes it over
- * (MQTT 5.0 3.1.4-3). A client id means something only below its device: two devices may use the
- * same one.
+ * Who is connected: the live sessions of this process by owner and client id, and how many each
+ * owner has. An owner is a device, or an application by its id of the same form. One client id of
+ * an owner has one session; the newest takes it over (MQTT 5.0 3.1.4-3). A client id means
+ * something only below its owner: two devices may use the same one.
  */
 #ifndef CORE_GATEWAY_REGISTRY_H
 #define CORE_GATEWAY_REGISTRY_H
@@ -14,7 +14,6 @@ struct gw_registry {
     struct table sessions; /* (device, client id) -> connection */
     struct table devices;  /* device -> count of its sessions */
     uint32_t sessions_max;
-    uint32_t per_device_max;
 };
 
 enum gw_admission {
@@ -30,14 +29,14 @@ void gw_registry_init(struct gw_registry *r,
                       struct table_slot *devices,
                       uint32_t cap,
                       uint32_t sessions_max,
-                      uint32_t per_device_max,
                       uint64_t seed);
 
-/* `connection` is the caller's number for the connection. */
+/* `connection` is the caller's number for the connection; the owner may have `most` sessions. */
 enum gw_admission gw_registry_enter(struct gw_registry *r,
                                     const struct device_id *device,
                                     struct slice client_id,
                                     uint32_t connection,
+                                    uint32_t most,
                                     uint32_t *displaced);
 
 /* False where another connection has taken the place over since. */

@@ -12,7 +12,7 @@ static struct table_slot sessions[CAP], devices[CAP];
 static struct gw_registry fresh(void)
 {
     struct gw_registry r;
-    gw_registry_init(&r, sessions, devices, CAP, MAX, PER_DEVICE, 5);
+    gw_registry_init(&r, sessions, devices, CAP, MAX, 5);
     return r;
 }
 
@@ -26,9 +26,10 @@ TEST("the newest connection takes a client id over, and only within one device")
     struct gw_registry r = fresh();
     struct device_id a = device_of(1), b = device_of(2);
     uint32_t displaced = 99;
-    CHECK(gw_registry_enter(&r, &a, slice_text("x"), 10, &displaced) == GW_ENTERED);
-    CHECK(gw_registry_enter(&r, &b, slice_text("x"), 11, &displaced) == GW_ENTERED);
-    CHECK(gw_registry_enter(&r, &a, slice_text("x"), 12, &displaced) == GW_ENTERED_OVER);
+    CHECK(gw_registry_enter(&r, &a, slice_text("x"), 10, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &b, slice_text("x"), 11, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("x"), 12, PER_DEVICE, &displaced)
+          == GW_ENTERED_OVER);
     CHECK_U64(displaced, 10);
     CHECK(!gw_registry_leave(&r, &a, slice_text("x"), 10)); /* not its place any more */
     CHECK(gw_registry_has(&r, &a) && gw_registry_count(&r) == 2);
@@ -37,17 +38,19 @@ TEST("the newest connection takes a client id over, and only within one device")
     gw_registry_check(&r);
 }
 
-TEST("one device cannot take all the places")
+TEST("one owner cannot take all the places, and another may have more")
 {
     struct gw_registry r = fresh();
     struct device_id a = device_of(1), b = device_of(2);
     uint32_t displaced;
-    CHECK(gw_registry_enter(&r, &a, slice_text("1"), 1, &displaced) == GW_ENTERED);
-    CHECK(gw_registry_enter(&r, &a, slice_text("2"), 2, &displaced) == GW_ENTERED);
-    CHECK(gw_registry_enter(&r, &a, slice_text("3"), 3, &displaced) == GW_ENTERED);
-    CHECK(gw_registry_enter(&r, &a, slice_text("4"), 4, &displaced) == GW_DEVICE_FULL);
-    CHECK(gw_registry_enter(&r, &a, slice_text("3"), 5, &displaced) == GW_ENTERED_OVER);
-    CHECK(gw_registry_enter(&r, &b, slice_text("1"), 6, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("1"), 1, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("2"), 2, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("3"), 3, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("4"), 4, PER_DEVICE, &displaced) == GW_DEVICE_FULL);
+    CHECK(gw_registry_enter(&r, &a, slice_text("3"), 5, PER_DEVICE, &displaced) == GW_ENTERED_OVER);
+    CHECK(gw_registry_enter(&r, &b, slice_text("1"), 6, PER_DEVICE, &displaced) == GW_ENTERED);
+    CHECK(gw_registry_enter(&r, &a, slice_text("4"), 7, PER_DEVICE + 1, &displaced) == GW_ENTERED);
+    gw_registry_check(&r);
 }
 
 TEST("the registry agrees with a plain list through random comings and goings")
@@ -72,7 +75,8 @@ TEST("the registry agrees with a plain list through random comings and goings")
                                      : total == MAX        ? GW_REGISTRY_FULL
                                      : count == PER_DEVICE ? GW_DEVICE_FULL
                                                            : GW_ENTERED;
-            REQUIRE(gw_registry_enter(&r, &device, slice_text(ids[i]), step, &displaced) == want);
+            REQUIRE(gw_registry_enter(&r, &device, slice_text(ids[i]), step, PER_DEVICE, &displaced)
+                    == want);
             CHECK(want != GW_ENTERED_OVER || displaced == (uint32_t)holder[d][i]);
             total += want == GW_ENTERED;
             holder[d][i] =

@@ -1,7 +1,6 @@
 #include "core/gateway/session.h"
 
 #include "base/invariant.h"
-#include "codec/message.h"
 #include "core/gateway/session_inside.h"
 
 #include <assert.h>
@@ -38,26 +37,52 @@ const char *gw_end_name(enum gw_end end)
         [GW_END_CLIENT] = "client",         [GW_END_LOST] = "lost",
         [GW_END_REFUSED] = "refused",       [GW_END_KEEP_ALIVE] = "keep-alive",
         [GW_END_TAKEN_OVER] = "taken-over", [GW_END_STOPPING] = "stopping",
+        [GW_END_ORDERED] = "ordered",
     };
     return names[end];
 }
 
-void gw_close(struct gw_session *s, struct gw_effects *out, enum gw_end end, struct mqtt_fault why)
+static void tell_disconnect(const struct gw_session *s,
+                            struct gw_effects *out,
+                            struct mqtt_fault why,
+                            struct slice server_reference)
 {
     /* Before CONNACK there is no DISCONNECT (3.14.0-1), and 3.1.1 has none from the server at all.
      */
-    if (s->state == GW_LIVE && s->version == MQTT_5_0 && why.clause != NULL) {
-        struct mqtt_packet *p = &gw_order(out, GW_SEND)->packet;
-        *p = (struct mqtt_packet){.type = MQTT_DISCONNECT,
-                                  .disconnect = {.reason = (uint8_t)why.reason}};
-        p->disconnect.properties.reason_string = slice_text(why.clause);
-        mqtt_set(&p->disconnect.properties, MQTT_REASON_STRING);
+    if (s->state != GW_LIVE || s->version != MQTT_5_0 || why.clause == NULL) {
+        return;
     }
-    if (end == GW_END_REFUSED || end == GW_END_KEEP_ALIVE) {
+    struct mqtt_packet *p = &gw_order(out, GW_SEND)->packet;
+    *p = (struct mqtt_packet){.type = MQTT_DISCONNECT,
+                              .disconnect = {.reason = (uint8_t)why.reason}};
+    p->disconnect.properties.reason_string = slice_text(why.clause);
+    mqtt_set(&p->disconnect.properties, MQTT_REASON_STRING);
+    if (server_reference.len > 0) {
+        p->disconnect.properties.server_reference = server_reference;
+        mqtt_set(&p->disconnect.properties, MQTT_SERVER_REFERENCE);
+    }
+}
+
+static void close_and_say(struct gw_session *s,
+                          struct gw_effects *out,
+                          enum gw_end end,
+                          struct mqtt_fault why,
+                          struct slice server_reference)
+{
+    tell_disconnect(s, out, why, server_reference);
+    if (end == GW_END_REFUSED || end == GW_END_KEEP_ALIVE || end == GW_END_ORDERED) {
         gw_order(out, GW_REFUSE)->fault = why;
     }
-    gw_order(out, GW_CLOSE)->end = end;
+    struct gw_effect *effect = gw_order(out, GW_CLOSE);
+    effect->close.end = end;
+    effect->close.expiry_s = s->expiry_s;
+    effect->close.drops_will = s->drops_will;
     gw_enter(s, GW_CLOSED);
+}
+
+void gw_close(struct gw_session *s, struct gw_effects *out, enum gw_end end, struct mqtt_fault why)
+{
+    close_and_say(s, out, end, why, (struct slice){0});
 }
 
 void gw_refuse(struct gw_session *s,
@@ -68,146 +93,7 @@ void gw_refuse(struct gw_session *s,
     gw_close(s, out, GW_END_REFUSED, (struct mqtt_fault){.reason = reason, .clause = clause});
 }
 
-/* ---- acknowledging ---- */
-
-static struct gw_pending *ring_at(const struct gw_session *s, uint32_t i)
-{
-    uint32_t at = s->inflight_head + i;
-    return &s->inflight[at < s->limits->inflight_max ? at : at - s->limits->inflight_max];
-}
-
-static void push_pending(struct gw_session *s,
-                         uint64_t position,
-                         uint16_t packet_id,
-                         enum mqtt_reason reason)
-{
-    INVARIANT(s->inflight_count < s->limits->inflight_max);
-    *ring_at(s, s->inflight_count) = (struct gw_pending){
-        .position = position, .packet_id = packet_id, .reason = (uint8_t)reason};
-    s->inflight_count++;
-}
-
-/* A refused message waits for nothing but the PUBACKs before its own: not for what was staged
- * without one (QoS 0), of whose being durable nobody would tell this session. */
-static uint64_t last_pending(const struct gw_session *s)
-{
-    return s->inflight_count > 0 ? ring_at(s, s->inflight_count - 1)->position : 0;
-}
-
-/* Orders the PUBACKs of `count` pendings from the head on: one run, or two where the ring wraps. */
-static void order_acks(struct gw_session *s, uint32_t count, struct gw_effects *out)
-{
-    while (count > 0) {
-        uint32_t run = s->limits->inflight_max - s->inflight_head;
-        run = run < count ? run : count;
-        struct gw_effect *effect = gw_order(out, GW_ACK);
-        effect->acks.list = &s->inflight[s->inflight_head];
-        effect->acks.count = run;
-        s->inflight_head = (s->inflight_head + run) % s->limits->inflight_max;
-        s->inflight_count -= run;
-        count -= run;
-    }
-}
-
-void gw_acks_check(const struct gw_pending *list, uint32_t count, uint64_t durable)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        INVARIANT(promise_holds(PROMISE_ACKED_IS_KEPT, list[i].position <= durable));
-    }
-}
-
-/* PUBACKs leave in the order of their PUBLISHes (4.6.0-2), each only once its message is durable.
- */
-static void release(struct gw_session *s, struct gw_effects *out)
-{
-    uint32_t count = 0;
-    while (count < s->inflight_count && ring_at(s, count)->position <= s->durable) {
-        count++;
-    }
-    order_acks(s, count, out);
-    if (s->stall == GW_WAITS_FOR_ACKS && s->inflight_count < s->limits->inflight_max) {
-        s->stall = GW_FLOWS;
-        gw_order(out, GW_RESUME);
-    }
-}
-
 /* ---- packets of a live session ---- */
-
-static struct mqtt_fault topic_fault(const struct gw_session *s, struct slice topic)
-{
-    if (!slice_has_prefix(topic, slice_of(s->prefix, sizeof s->prefix))) {
-        return (struct mqtt_fault){.reason = MQTT_NOT_AUTHORIZED,
-                                   .clause = "a device publishes below its own hf/1/ID/ only"};
-    }
-    struct slice rest = slice_after(topic, sizeof s->prefix);
-    bool is_stream =
-        slice_has_prefix(rest, slice_text("t/")) || slice_has_prefix(rest, slice_text("j/"));
-    if (slice_is_text(rest, "hello")
-        || (is_stream && message_stream_is_valid(slice_after(rest, 2)))) {
-        return (struct mqtt_fault){0};
-    }
-    return (struct mqtt_fault){.reason = MQTT_TOPIC_NAME_INVALID,
-                               .clause = "a device publishes hello, t/STREAM and j/STREAM"};
-}
-
-/* One message is refused, not the connection, where version and QoS have a way to say so (3.3.5).
- */
-static void refuse_message(struct gw_session *s,
-                           const struct mqtt_publish *p,
-                           struct mqtt_fault fault,
-                           struct gw_effects *out)
-{
-    if (s->version != MQTT_5_0) {
-        gw_close(s, out, GW_END_REFUSED, fault);
-        return;
-    }
-    gw_order(out, GW_REFUSE)->fault = fault;
-    if (p->qos == 1) {
-        push_pending(s, last_pending(s), p->packet_id, fault.reason);
-        release(s, out);
-    }
-}
-
-static void take_publish(struct gw_session *s,
-                         const struct mqtt_packet *packet,
-                         struct gw_effects *out)
-{
-    const struct mqtt_publish *p = &packet->publish;
-    if (p->qos == 2) {
-        gw_refuse(s, out, MQTT_QOS_NOT_SUPPORTED, "QoS 2, and the maximum is 1 (3.2.2.3.4)");
-        return;
-    }
-    if (p->retain) {
-        gw_refuse(s, out, MQTT_RETAIN_NOT_SUPPORTED, "retained, which is not offered (3.2.2.3.5)");
-        return;
-    }
-    if (mqtt_has(&p->properties, MQTT_TOPIC_ALIAS)) {
-        gw_refuse(s, out, MQTT_TOPIC_ALIAS_INVALID,
-                  "a topic alias above the maximum of 0 (3.3.2.3.4)");
-        return;
-    }
-    if (p->qos == 1 && s->inflight_count == s->limits->inflight_max) {
-        if (s->version == MQTT_5_0) {
-            gw_refuse(s, out, MQTT_RECEIVE_MAXIMUM_EXCEEDED,
-                      "more publishes in flight than agreed (3.3.4)");
-        } else { /* 3.1.1 could not be told the limit: let it wait */
-            s->stall = GW_WAITS_FOR_ACKS;
-            gw_order(out, GW_PAUSE);
-        }
-        return;
-    }
-    struct mqtt_fault fault = topic_fault(s, p->topic);
-    if (fault.clause != NULL) {
-        refuse_message(s, p, fault, out);
-        return;
-    }
-    s->is_staging = true;
-    s->staging_qos = p->qos;
-    s->staging_packet_id = p->packet_id;
-    struct gw_effect *effect = gw_order(out, GW_APPEND);
-    effect->message.topic = p->topic;
-    effect->message.payload = p->payload;
-}
 
 static void take_pingreq(struct gw_session *s,
                          const struct mqtt_packet *packet,
@@ -218,16 +104,38 @@ static void take_pingreq(struct gw_session *s,
     gw_order(out, GW_SEND)->packet = (struct mqtt_packet){.type = MQTT_PINGRESP};
 }
 
+void gw_await(struct gw_session *s, enum mqtt_type type, uint16_t packet_id)
+{
+    INVARIANT(!s->is_staging);
+    s->is_staging = true;
+    s->staging_type = (uint8_t)type;
+    s->staging_packet_id = packet_id;
+}
+
+void gw_hold(struct gw_session *s, enum mqtt_type answer, uint64_t position, struct gw_effects *out)
+{
+    s->stall = GW_WAITS_FOR_STORAGE;
+    s->answer_type = (uint8_t)answer;
+    s->answer_position = position;
+    gw_order(out, GW_PAUSE)->comes_again = false;
+}
+
 static void take_disconnect(struct gw_session *s,
                             const struct mqtt_packet *packet,
                             struct gw_effects *out)
 {
-    const struct mqtt_properties *p = &packet->disconnect.properties;
-    if (p->session_expiry_s > 0 && !s->may_keep_session) {
+    const struct mqtt_goodbye *d = &packet->disconnect;
+    uint32_t asked_s = d->properties.session_expiry_s;
+    if (asked_s > 0 && s->asked_expiry_s == 0) {
         gw_refuse(s, out, MQTT_PROTOCOL_ERROR,
                   "a session expiry, after a CONNECT with none (3.14.2.2.2)");
         return;
     }
+    if (mqtt_has(&d->properties, MQTT_SESSION_EXPIRY_INTERVAL)) {
+        uint32_t most_s = s->limits->session_expiry_max_s;
+        s->expiry_s = asked_s < most_s ? asked_s : most_s;
+    }
+    s->drops_will = d->reason == MQTT_SUCCESS;
     gw_close(s, out, GW_END_CLIENT, (struct mqtt_fault){0});
 }
 
@@ -256,22 +164,6 @@ static void second_connect(struct gw_session *s,
     gw_refuse(s, out, MQTT_PROTOCOL_ERROR, "a second CONNECT (3.1.0-2)");
 }
 
-static void nothing_sent(struct gw_session *s,
-                         const struct mqtt_packet *packet,
-                         struct gw_effects *out)
-{
-    (void)packet;
-    gw_refuse(s, out, MQTT_PROTOCOL_ERROR, "an answer to a message that was never sent (4.3)");
-}
-
-static void no_release(struct gw_session *s,
-                       const struct mqtt_packet *packet,
-                       struct gw_effects *out)
-{
-    (void)packet;
-    gw_refuse(s, out, MQTT_PROTOCOL_ERROR, "a PUBREL without a QoS 2 message (4.3.3)");
-}
-
 static void no_auth(struct gw_session *s, const struct mqtt_packet *packet, struct gw_effects *out)
 {
     (void)packet;
@@ -295,40 +187,62 @@ static packet_handler *const in_new[MQTT_TYPE_COUNT] = {
     too_early, too_early,  too_early, too_early, too_early, too_early, too_early, too_early,
 };
 static packet_handler *const in_live[MQTT_TYPE_COUNT] = {
-    [MQTT_CONNECT] = second_connect, [MQTT_CONNACK] = wrong_side,
-    [MQTT_PUBLISH] = take_publish,   [MQTT_PUBACK] = nothing_sent,
-    [MQTT_PUBREC] = nothing_sent,    [MQTT_PUBREL] = no_release,
-    [MQTT_PUBCOMP] = nothing_sent,   [MQTT_SUBSCRIBE] = gw_take_subscribe,
-    [MQTT_SUBACK] = wrong_side,      [MQTT_UNSUBSCRIBE] = gw_take_unsubscribe,
-    [MQTT_UNSUBACK] = wrong_side,    [MQTT_PINGREQ] = take_pingreq,
-    [MQTT_PINGRESP] = wrong_side,    [MQTT_DISCONNECT] = take_disconnect,
+    [MQTT_CONNECT] = second_connect,
+    [MQTT_CONNACK] = wrong_side,
+    [MQTT_PUBLISH] = gw_take_publish,
+    [MQTT_PUBACK] = gw_take_ack,
+    [MQTT_PUBREC] = gw_take_ack,
+    [MQTT_PUBREL] = gw_take_pubrel,
+    [MQTT_PUBCOMP] = gw_take_ack,
+    [MQTT_SUBSCRIBE] = gw_take_subscribe,
+    [MQTT_SUBACK] = wrong_side,
+    [MQTT_UNSUBSCRIBE] = gw_take_unsubscribe,
+    [MQTT_UNSUBACK] = wrong_side,
+    [MQTT_PINGREQ] = take_pingreq,
+    [MQTT_PINGRESP] = wrong_side,
+    [MQTT_DISCONNECT] = take_disconnect,
     [MQTT_AUTH] = no_auth,
 };
 
 /* ---- events ---- */
 
-static void take_staged(struct gw_session *s, uint64_t position)
+static void take_staged(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
 {
     INVARIANT(s->is_staging);
-    INVARIANT(position > s->staged);
+    INVARIANT(ev->staged.position == 0 || ev->staged.position > s->staged);
     s->is_staging = false;
-    s->staged = position;
-    if (s->staging_qos == 1) {
-        push_pending(s, s->staged, s->staging_packet_id, MQTT_SUCCESS);
+    s->staged = ev->staged.position != 0 ? ev->staged.position : s->staged;
+    switch ((enum mqtt_type)s->staging_type) {
+    case MQTT_PUBLISH: gw_publish_staged(s, ev, out); return;
+    case MQTT_PUBREL: gw_pubrel_staged(s, ev, out); return;
+    case MQTT_PUBACK:
+    case MQTT_PUBREC:
+    case MQTT_PUBCOMP: gw_ack_taken(s, ev, out); return;
+    case MQTT_SUBSCRIBE:
+    case MQTT_UNSUBSCRIBE: gw_filters_staged(s, ev, out); return;
+    case MQTT_CONNECT:
+    case MQTT_CONNACK:
+    case MQTT_SUBACK:
+    case MQTT_UNSUBACK:
+    case MQTT_PINGREQ:
+    case MQTT_PINGRESP:
+    case MQTT_DISCONNECT:
+    case MQTT_AUTH: break; /* nothing is staged for these */
     }
+    UNREACHABLE();
 }
 
-static void take_no_room(struct gw_session *s, struct gw_effects *out)
+static void take_no_room(struct gw_session *s, enum gw_stall stall, struct gw_effects *out)
 {
     INVARIANT(s->is_staging);
     s->is_staging = false;
-    s->stall = GW_WAITS_FOR_ROOM;
-    gw_order(out, GW_PAUSE);
+    s->stall = stall;
+    gw_order(out, GW_PAUSE)->comes_again = true;
 }
 
 static void take_room(struct gw_session *s, uint64_t now_ms, struct gw_effects *out)
 {
-    if (s->stall == GW_WAITS_FOR_ROOM) {
+    if (s->stall == GW_WAITS_FOR_ROOM || s->stall == GW_WAITS_FOR_QUEUE) {
         s->stall = GW_FLOWS;
         s->heard_ms =
             now_ms; /* we were not listening: the time does not count against the client */
@@ -336,14 +250,60 @@ static void take_room(struct gw_session *s, uint64_t now_ms, struct gw_effects *
     }
 }
 
-static void take_stored(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
+static void note_durable(struct gw_session *s, const struct gw_event *ev)
 {
     INVARIANT(ev->position >= s->durable);
     s->durable = ev->position;
-    if (s->stall == GW_WAITS_FOR_ACKS) {
+    if (s->stall == GW_WAITS_FOR_ACKS || s->stall == GW_WAITS_FOR_STORAGE) {
         s->heard_ms = ev->now_ms;
     }
-    release(s, out);
+}
+
+/* The one answer that reading waits for. */
+static void answer_held(struct gw_session *s, struct gw_effects *out)
+{
+    if (s->stall != GW_WAITS_FOR_STORAGE || s->answer_position > s->durable) {
+        return;
+    }
+    s->stall = GW_FLOWS;
+    if (s->answer_type == MQTT_CONNACK) {
+        gw_enter(s, GW_LIVE);
+        gw_order_connack(s, out);
+    } else {
+        gw_order_suback(s, out);
+    }
+    gw_order(out, GW_RESUME);
+}
+
+static void take_stored(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
+{
+    note_durable(s, ev);
+    gw_release(s, out);
+    answer_held(s, out);
+}
+
+static void take_admitted(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
+{
+    s->heard_ms = ev->now_ms;
+    s->has_session = ev->admitted.session_present;
+    if (ev->admitted.position > s->durable) {
+        s->staged = ev->admitted.position;
+        gw_hold(s, MQTT_CONNACK, ev->admitted.position, out);
+    } else {
+        gw_enter(s, GW_LIVE);
+        gw_order_connack(s, out);
+    }
+}
+
+static void take_stop(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
+{
+    bool is_plain = ev->stop.reason == MQTT_SUCCESS;
+    struct mqtt_fault why = {.reason = is_plain ? MQTT_SERVER_SHUTTING_DOWN : ev->stop.reason,
+                             .clause = is_plain ? "the gateway stops" : ev->stop.clause};
+    why.clause = why.clause != NULL ? why.clause : mqtt_reason_name(why.reason);
+    s->drops_will = ev->stop.drops_will;
+    close_and_say(s, out, is_plain ? GW_END_STOPPING : ev->stop.end, why,
+                  ev->stop.server_reference);
 }
 
 static void take_tick(struct gw_session *s, uint64_t now_ms, struct gw_effects *out)
@@ -364,12 +324,13 @@ static void step_new(struct gw_session *s, const struct gw_event *ev, struct gw_
     case GW_SAW_PACKET: in_new[ev->packet->type](s, ev->packet, out); return;
     case GW_SAW_FAULT: gw_take_denial(s, ev->fault, out); return;
     case GW_TICK: take_tick(s, ev->now_ms, out); return;
-    case GW_STOPPING: gw_close(s, out, GW_END_STOPPING, (struct mqtt_fault){0}); return;
+    case GW_STOPPING: take_stop(s, ev, out); return;
     case GW_LOST: gw_enter(s, GW_CLOSED); return;
     case GW_ADMITTED:
     case GW_DENIED:
     case GW_STAGED:
     case GW_NO_ROOM:
+    case GW_QUEUE_FULL:
     case GW_HAS_ROOM:
     case GW_STORED:
     case GW_TOOK_OVER: return; /* of others, or of nothing this session ordered */
@@ -377,29 +338,29 @@ static void step_new(struct gw_session *s, const struct gw_event *ev, struct gw_
     UNREACHABLE();
 }
 
+static void take_over(struct gw_session *s, struct gw_effects *out)
+{
+    gw_close(s, out, GW_END_TAKEN_OVER,
+             (struct mqtt_fault){.reason = MQTT_SESSION_TAKEN_OVER,
+                                 .clause = "another connection has this client id now (3.1.4-3)"});
+}
+
 static void step_checking(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
 {
     switch (ev->kind) {
-    case GW_ADMITTED:
-        gw_enter(s, GW_LIVE);
-        s->heard_ms = ev->now_ms;
-        gw_order_connack(s, out);
-        return;
-    case GW_DENIED: {
-        struct mqtt_fault why = {ev->reason, mqtt_reason_name(ev->reason), s->version};
-        gw_take_denial(s, why, out);
-        return;
-    }
+    case GW_ADMITTED: take_admitted(s, ev, out); return;
+    case GW_DENIED: gw_take_verdict(s, ev, out); return;
     case GW_SAW_PACKET:
-    case GW_SAW_FAULT: (void)HOLDS(s->state != GW_CHECKING); return; /* admission answers at once */
-    case GW_STOPPING: gw_close(s, out, GW_END_STOPPING, (struct mqtt_fault){0}); return;
+    case GW_SAW_FAULT: (void)HOLDS(s->state != GW_CHECKING); return; /* it is not read */
+    case GW_STORED: take_stored(s, ev, out); return;
+    case GW_TOOK_OVER: take_over(s, out); return;
+    case GW_STOPPING: take_stop(s, ev, out); return;
     case GW_LOST: gw_enter(s, GW_CLOSED); return;
     case GW_TICK: take_tick(s, ev->now_ms, out); return;
     case GW_STAGED:
     case GW_NO_ROOM:
-    case GW_HAS_ROOM:
-    case GW_STORED:
-    case GW_TOOK_OVER: return;
+    case GW_QUEUE_FULL:
+    case GW_HAS_ROOM: return;
     }
     UNREACHABLE();
 }
@@ -413,22 +374,14 @@ static void step_live(struct gw_session *s, const struct gw_event *ev, struct gw
         in_live[ev->packet->type](s, ev->packet, out);
         return;
     case GW_SAW_FAULT: gw_close(s, out, GW_END_REFUSED, ev->fault); return;
-    case GW_STAGED: take_staged(s, ev->position); return;
-    case GW_NO_ROOM: take_no_room(s, out); return;
+    case GW_STAGED: take_staged(s, ev, out); return;
+    case GW_NO_ROOM: take_no_room(s, GW_WAITS_FOR_ROOM, out); return;
+    case GW_QUEUE_FULL: take_no_room(s, GW_WAITS_FOR_QUEUE, out); return;
     case GW_HAS_ROOM: take_room(s, ev->now_ms, out); return;
     case GW_STORED: take_stored(s, ev, out); return;
     case GW_TICK: take_tick(s, ev->now_ms, out); return;
-    case GW_TOOK_OVER:
-        gw_close(
-            s, out, GW_END_TAKEN_OVER,
-            (struct mqtt_fault){.reason = MQTT_SESSION_TAKEN_OVER,
-                                .clause = "another connection has this client id now (3.1.4-3)"});
-        return;
-    case GW_STOPPING:
-        gw_close(s, out, GW_END_STOPPING,
-                 (struct mqtt_fault){.reason = MQTT_SERVER_SHUTTING_DOWN,
-                                     .clause = "the gateway stops"});
-        return;
+    case GW_TOOK_OVER: take_over(s, out); return;
+    case GW_STOPPING: take_stop(s, ev, out); return;
     case GW_LOST: gw_enter(s, GW_CLOSED); return;
     case GW_ADMITTED:
     case GW_DENIED: (void)HOLDS(s->state != GW_LIVE); return; /* it was asked for once */
@@ -453,7 +406,8 @@ uint64_t gw_session_due_ms(const struct gw_session *s)
 {
     switch (s->state) {
     case GW_NEW:
-    case GW_CHECKING: return s->heard_ms + s->limits->connect_ms;
+    case GW_CHECKING:
+        return s->stall == GW_FLOWS ? s->heard_ms + s->limits->connect_ms : UINT64_MAX;
     case GW_LIVE:
         return s->stall == GW_FLOWS ? s->heard_ms + (uint64_t)s->keep_alive_s * 1500 : UINT64_MAX;
     case GW_CLOSED: return UINT64_MAX;
@@ -462,27 +416,26 @@ uint64_t gw_session_due_ms(const struct gw_session *s)
 }
 
 void gw_session_init(struct gw_session *s,
-                     const struct gw_limits *limits,
-                     struct gw_pending *inflight,
-                     const struct device_id *device,
+                     const struct gw_place *place,
+                     const struct device_id *owner,
                      uint64_t number,
                      uint64_t now_ms)
 {
+    const struct gw_limits *limits = place->limits;
     INVARIANT(limits->inflight_max > 0 && limits->inflight_max <= GW_INFLIGHT_CAP);
     INVARIANT(limits->keep_alive_max_s > 0 && limits->keep_alive_max_s <= UINT16_MAX);
     *s = (struct gw_session){
         .limits = limits,
-        .inflight = inflight,
-        .device = *device,
+        .inflight = place->inflight,
+        .aliases = place->aliases,
+        .rights = place->rights,
+        .is_application = place->rights != NULL,
+        .owner = *owner,
         .number = number,
         .heard_ms = now_ms,
         .peer_packet_max = UINT32_MAX,
     };
-    struct writer w = writer_over(s->prefix, sizeof s->prefix);
-    write_text(&w, "hf/1/");
-    device_id_write_text(&w, device);
-    write_u8(&w, '/');
-    INVARIANT(writer_ok(&w) && w.len == sizeof s->prefix);
+    gw_device_prefix(owner, s->prefix);
 }
 
 void gw_session_check(const struct gw_session *s)
@@ -491,9 +444,13 @@ void gw_session_check(const struct gw_session *s)
     INVARIANT(s->inflight_head < s->limits->inflight_max);
     INVARIANT(s->client_id_len <= GW_CLIENT_ID_MAX);
     INVARIANT(!s->is_staging || s->state == GW_LIVE);
+    INVARIANT(s->answer_count <= GW_FILTERS_MAX);
+    INVARIANT(s->is_application == (s->rights != NULL));
+    INVARIANT(s->stall != GW_WAITS_FOR_STORAGE || s->state == GW_CLOSED
+              || s->answer_position > s->durable);
     uint64_t before = 0;
     for (uint32_t i = 0; i < s->inflight_count; i++) {
-        const struct gw_pending *p = ring_at(s, i);
+        const struct gw_pending *p = gw_ring_at(s, i);
         INVARIANT(p->packet_id != 0);
         INVARIANT(p->position >= before);
         INVARIANT(p->position > s->durable || s->state == GW_CLOSED);

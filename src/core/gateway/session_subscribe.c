@@ -1,62 +1,41 @@
 /*
- * SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11): a device may hear its own commands and notices, and
- * nothing else. Each filter gets its own code; nothing is granted that would silently deliver
- * nothing.
+ * SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11). Each filter gets its own code; nothing is granted that
+ * would silently deliver nothing. SUBACK and UNSUBACK follow what they promise to stable storage.
  */
 #include "codec/mqtt_topic.h"
 #include "core/gateway/session_inside.h"
 
-static bool *switch_of(struct gw_session *s, struct slice filter)
-{
-    if (!slice_has_prefix(filter, slice_of(s->prefix, sizeof s->prefix))) {
-        return NULL;
-    }
-    struct slice rest = slice_after(filter, sizeof s->prefix);
-    if (slice_is_text(rest, "c")) {
-        return &s->takes_commands;
-    }
-    return slice_is_text(rest, "n") ? &s->takes_notices : NULL;
-}
+#include <string.h>
 
-static struct mqtt_fault fault_of(struct slice filter)
+static struct mqtt_fault fault_of(const struct gw_session *s, const struct mqtt_subscription *sub)
 {
     struct slice name, rest;
-    if (mqtt_filter_is_shared(filter, &name, &rest)) {
-        return (struct mqtt_fault){.reason = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
-                                   .clause = "shared subscriptions are not offered (3.2.2.3.13)"};
+    if (sub->filter.len > GW_TOPIC_MAX) {
+        return (struct mqtt_fault){.reason = MQTT_IMPLEMENTATION_SPECIFIC,
+                                   .clause = "a topic filter longer than 512 bytes"};
     }
-    if (mqtt_filter_has_wildcard(filter)) {
-        return (struct mqtt_fault){.reason = MQTT_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
-                                   .clause = "wildcards are not offered (3.2.2.3.11)"};
+    if (sub->no_local && mqtt_filter_is_shared(sub->filter, &name, &rest)) {
+        return (struct mqtt_fault){.reason = MQTT_PROTOCOL_ERROR,
+                                   .clause = "No Local on a shared subscription (3.8.3.1)"};
     }
-    return (struct mqtt_fault){.reason = MQTT_NOT_AUTHORIZED,
-                               .clause = "a device hears only its own commands and notices"};
+    return gw_may_subscribe(s->rights, s->prefix, sub->filter);
 }
 
-static uint8_t subscribe_one(struct gw_session *s,
-                             const struct mqtt_subscription *sub,
-                             struct mqtt_fault *refused)
+void gw_order_suback(struct gw_session *s, struct gw_effects *out)
 {
-    bool *on = switch_of(s, sub->filter);
-    if (on == NULL) {
-        *refused = fault_of(sub->filter);
-        return s->version == MQTT_5_0 ? (uint8_t)refused->reason : MQTT_UNSPECIFIED_ERROR;
-    }
-    *on = true;
-    return sub->qos > 0 ? MQTT_GRANTED_QOS_1 : MQTT_SUCCESS;
-}
-
-static void answer(struct gw_session *s,
-                   enum mqtt_type type,
-                   uint16_t packet_id,
-                   uint32_t count,
-                   struct gw_effects *out)
-{
+    enum mqtt_type type = (enum mqtt_type)s->answer_type;
     bool has_codes = type == MQTT_SUBACK || s->version == MQTT_5_0;
     gw_order(out, GW_SEND)->packet = (struct mqtt_packet){
         .type = type,
-        .suback = {.packet_id = packet_id, .codes = slice_of(s->codes, has_codes ? count : 0)},
+        .suback = {.packet_id = s->answer_packet_id,
+                   .codes = slice_of(s->codes, has_codes ? s->answer_count : 0)},
     };
+}
+
+/* 3.1.1 has one code for all that is refused (3.9.3). */
+static uint8_t refusal(const struct gw_session *s, uint8_t reason)
+{
+    return s->version == MQTT_5_0 ? reason : MQTT_UNSPECIFIED_ERROR;
 }
 
 void gw_take_subscribe(struct gw_session *s,
@@ -64,25 +43,43 @@ void gw_take_subscribe(struct gw_session *s,
                        struct gw_effects *out)
 {
     const struct mqtt_subscribe *subscribe = &packet->subscribe;
-    if (mqtt_has(&subscribe->properties, MQTT_SUBSCRIPTION_IDENTIFIER)) {
-        gw_refuse(s, out, MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED,
-                  "subscription identifiers are not offered (3.2.2.3.12)");
-        return;
-    }
+    struct mqtt_fault refused = {0};
+    struct mqtt_subscription sub;
+    uint32_t granted = 0;
     if (subscribe->count > GW_FILTERS_MAX) {
         gw_refuse(s, out, MQTT_QUOTA_EXCEEDED, "more than 32 filters in one SUBSCRIBE");
         return;
     }
-    struct mqtt_fault refused = {0};
-    struct mqtt_subscription sub;
-    uint32_t count = 0;
+    s->answer_type = MQTT_SUBACK;
+    s->answer_packet_id = subscribe->packet_id;
+    s->answer_count = 0;
     for (struct slice rest = subscribe->entries; mqtt_subscription_next(&rest, s->version, &sub);) {
-        s->codes[count++] = subscribe_one(s, &sub, &refused);
+        struct mqtt_fault fault = fault_of(s, &sub);
+        if (fault.reason == MQTT_PROTOCOL_ERROR) {
+            gw_close(s, out, GW_END_REFUSED, fault);
+            return;
+        }
+        refused = fault.clause != NULL ? fault : refused;
+        granted += fault.clause == NULL;
+        s->codes[s->answer_count++] =
+            fault.clause == NULL ? sub.qos : refusal(s, (uint8_t)fault.reason);
     }
-    answer(s, MQTT_SUBACK, subscribe->packet_id, count, out);
     if (refused.clause != NULL) {
         gw_order(out, GW_REFUSE)->fault = refused;
     }
+    if (granted == 0) {
+        gw_order_suback(s, out);
+        return;
+    }
+    uint32_t id = 0;
+    struct slice ids = subscribe->properties.repeated;
+    (void)mqtt_subscription_id_next(&ids, &id); /* at most one (3.8.2.1.2), which the codec sees */
+    gw_await(s, MQTT_SUBSCRIBE, subscribe->packet_id);
+    struct gw_effect *effect = gw_order(out, GW_SUBSCRIBE);
+    effect->filters.entries = subscribe->entries;
+    effect->filters.count = subscribe->count;
+    effect->filters.subscription_id = id;
+    effect->filters.codes = s->codes;
 }
 
 void gw_take_unsubscribe(struct gw_session *s,
@@ -94,15 +91,27 @@ void gw_take_unsubscribe(struct gw_session *s,
         gw_refuse(s, out, MQTT_QUOTA_EXCEEDED, "more than 32 filters in one UNSUBSCRIBE");
         return;
     }
-    struct slice filter;
-    uint32_t count = 0;
-    for (struct slice rest = unsubscribe->entries; mqtt_filter_next(&rest, &filter);) {
-        bool *on = switch_of(s, filter);
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): given at init */
-        s->codes[count++] = on != NULL && *on ? MQTT_SUCCESS : MQTT_NO_SUBSCRIPTION_EXISTED;
-        if (on != NULL) {
-            *on = false;
-        }
+    s->answer_type = MQTT_UNSUBACK;
+    s->answer_packet_id = unsubscribe->packet_id;
+    s->answer_count = (uint8_t)unsubscribe->count;
+    memset(s->codes, 0, unsubscribe->count);
+    gw_await(s, MQTT_UNSUBSCRIBE, unsubscribe->packet_id);
+    struct gw_effect *effect = gw_order(out, GW_UNSUBSCRIBE);
+    effect->filters.entries = unsubscribe->entries;
+    effect->filters.count = unsubscribe->count;
+    effect->filters.subscription_id = 0;
+    effect->filters.codes = s->codes;
+}
+
+void gw_filters_staged(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
+{
+    for (uint32_t i = 0; ev->staged.codes != NULL && i < s->answer_count; i++) {
+        uint8_t code = ev->staged.codes[i];
+        s->codes[i] = code < MQTT_UNSPECIFIED_ERROR ? code : refusal(s, code);
     }
-    answer(s, MQTT_UNSUBACK, unsubscribe->packet_id, count, out);
+    if (ev->staged.position > s->durable) {
+        gw_hold(s, (enum mqtt_type)s->answer_type, ev->staged.position, out);
+    } else {
+        gw_order_suback(s, out);
+    }
 }

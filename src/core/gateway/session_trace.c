@@ -1,16 +1,26 @@
 #include "core/gateway/session_trace.h"
 
 #include "base/invariant.h"
+#include "core/gateway/session_inside.h"
 
 #include <string.h>
 
 enum { CORE = 0 }; /* the gateway's first and only traced core */
 
 static const char *const event_names[GW_EVENT_COUNT] = {
-    [GW_SAW_PACKET] = "saw-packet", [GW_SAW_FAULT] = "saw-fault", [GW_ADMITTED] = "admitted",
-    [GW_DENIED] = "denied",         [GW_STAGED] = "staged",       [GW_NO_ROOM] = "no-room",
-    [GW_HAS_ROOM] = "has-room",     [GW_STORED] = "stored",       [GW_TOOK_OVER] = "took-over",
-    [GW_STOPPING] = "stopping",     [GW_LOST] = "lost",           [GW_TICK] = "tick",
+    [GW_SAW_PACKET] = "saw-packet",
+    [GW_SAW_FAULT] = "saw-fault",
+    [GW_ADMITTED] = "admitted",
+    [GW_DENIED] = "denied",
+    [GW_STAGED] = "staged",
+    [GW_NO_ROOM] = "no-room",
+    [GW_QUEUE_FULL] = "queue-full",
+    [GW_HAS_ROOM] = "has-room",
+    [GW_STORED] = "stored",
+    [GW_TOOK_OVER] = "took-over",
+    [GW_STOPPING] = "stopping",
+    [GW_LOST] = "lost",
+    [GW_TICK] = "tick",
 };
 static const char *const packet_names[MQTT_TYPE_COUNT] = {
     [MQTT_CONNECT] = "CONNECT",   [MQTT_CONNACK] = "CONNACK",
@@ -28,42 +38,58 @@ static const char *const packet_names[MQTT_TYPE_COUNT] = {
 static const struct trace_field session_fields[] = {
     FIELD(session.limits, TRACE_LEFT_OUT, 0),
     FIELD(session.inflight, TRACE_LEFT_OUT, 0),
+    FIELD(session.aliases, TRACE_LEFT_OUT, 0),
+    FIELD(session.rights, TRACE_LEFT_OUT, 0),
     FIELD(limits.packet_max, TRACE_UINT, UINT32_MAX),
     FIELD(limits.inflight_max, TRACE_UINT, GW_INFLIGHT_CAP),
     FIELD(limits.keep_alive_max_s, TRACE_UINT, UINT16_MAX),
     FIELD(limits.connect_ms, TRACE_UINT, UINT32_MAX),
+    FIELD(limits.session_expiry_max_s, TRACE_UINT, UINT32_MAX),
     FIELD(limits.allow_3_1_1, TRACE_FLAG, 0),
     FIELD(session.inflight_head, TRACE_UINT, GW_INFLIGHT_CAP),
     FIELD(session.inflight_count, TRACE_UINT, GW_INFLIGHT_CAP),
+    FIELD(session.unreleased, TRACE_UINT, GW_INFLIGHT_CAP),
     FIELD(session.state, TRACE_UINT, GW_STATE_COUNT - 1),
     FIELD(session.version, TRACE_UINT, MQTT_5_0),
-    FIELD(session.stall, TRACE_UINT, GW_WAITS_FOR_ROOM),
+    FIELD(session.stall, TRACE_UINT, GW_WAITS_FOR_STORAGE),
     FIELD(session.is_staging, TRACE_FLAG, 0),
     FIELD(session.wants_reasons, TRACE_FLAG, 0),
-    FIELD(session.may_keep_session, TRACE_FLAG, 0),
+    FIELD(session.is_application, TRACE_FLAG, 0),
+    FIELD(session.has_session, TRACE_FLAG, 0),
+    FIELD(session.drops_will, TRACE_FLAG, 0),
+    FIELD(session.staging_type, TRACE_UINT, MQTT_TYPE_COUNT - 1),
     FIELD(session.staging_qos, TRACE_UINT, 2),
+    FIELD(session.answer_type, TRACE_UINT, MQTT_TYPE_COUNT - 1),
+    FIELD(session.answer_count, TRACE_UINT, GW_FILTERS_MAX),
     FIELD(session.staging_packet_id, TRACE_UINT, UINT16_MAX),
+    FIELD(session.answer_packet_id, TRACE_UINT, UINT16_MAX),
+    FIELD(session.aliases_in, TRACE_UINT, UINT16_MAX),
+    FIELD(session.aliases_out, TRACE_UINT, UINT16_MAX),
+    FIELD(session.peer_alias_max, TRACE_UINT, UINT16_MAX),
     FIELD(session.keep_alive_s, TRACE_UINT, UINT16_MAX),
     FIELD(session.asked_keep_alive_s, TRACE_UINT, UINT16_MAX),
+    FIELD(session.expiry_s, TRACE_UINT, UINT32_MAX),
+    FIELD(session.asked_expiry_s, TRACE_UINT, UINT32_MAX),
     FIELD(session.peer_packet_max, TRACE_UINT, UINT32_MAX),
     FIELD(session.heard_ms, TRACE_UINT, UINT64_MAX),
     FIELD(session.staged, TRACE_UINT, UINT64_MAX),
     FIELD(session.durable, TRACE_UINT, UINT64_MAX),
+    FIELD(session.answer_position, TRACE_UINT, UINT64_MAX),
     FIELD(session.number, TRACE_UINT, UINT64_MAX),
-    FIELD(session.takes_commands, TRACE_FLAG, 0),
-    FIELD(session.takes_notices, TRACE_FLAG, 0),
     FIELD(session.was_assigned, TRACE_FLAG, 0),
     FIELD(session.client_id_len, TRACE_UINT, GW_CLIENT_ID_MAX),
     FIELD(session.client_id, TRACE_OCTETS, 0),
     FIELD(session.prefix, TRACE_OCTETS, 0),
     FIELD(session.codes, TRACE_OCTETS, 0),
-    FIELD(session.device.bytes, TRACE_OCTETS, 0),
+    FIELD(session.owner.bytes, TRACE_OCTETS, 0),
 };
 
 static const struct trace_field pending_fields[] = {
     TRACE_FIELD(struct gw_pending, position, TRACE_UINT, UINT64_MAX),
     TRACE_FIELD(struct gw_pending, packet_id, TRACE_UINT, UINT16_MAX),
     TRACE_FIELD(struct gw_pending, reason, TRACE_UINT, UINT8_MAX),
+    TRACE_FIELD(struct gw_pending, type, TRACE_UINT, MQTT_PUBCOMP),
+    TRACE_FIELD(struct gw_pending, is_repeat, TRACE_FLAG, 0),
 };
 
 #define EVENT(member, kind, most) TRACE_FIELD(struct gw_event_image, member, kind, most)
@@ -75,9 +101,10 @@ static const struct trace_field event_fields[] = {
     TRACE_NAMED(struct gw_event_image, type, packet_names),
     EVENT(qos, TRACE_UINT, 2),
     EVENT(packet_id, TRACE_UINT, UINT16_MAX),
-    EVENT(flags, TRACE_UINT, 15),
+    EVENT(flags, TRACE_UINT, 63),
     EVENT(payload_len, TRACE_UINT, MQTT_REMAINING_LENGTH_MAX),
     EVENT(properties, TRACE_UINT, UINT64_MAX),
+    EVENT(topic_alias, TRACE_UINT, UINT16_MAX),
     EVENT(reason, TRACE_UINT, UINT8_MAX),
     EVENT(version, TRACE_UINT, MQTT_5_0),
 };
@@ -217,6 +244,19 @@ static struct gw_event_image *place(struct recorder *r,
     return at;
 }
 
+static void take_staged(const struct gw_session *s,
+                        const struct gw_event *ev,
+                        struct gw_event_image *image,
+                        struct writer *bytes)
+{
+    image->position = ev->staged.position;
+    image->reason = ev->staged.reason;
+    image->flags = ev->staged.is_repeat ? GW_EVENT_REPEAT : 0;
+    if (ev->staged.codes != NULL) {
+        write_bytes(bytes, ev->staged.codes, s->answer_count);
+    }
+}
+
 /* Events that come once in a while: packets but PUBLISH, faults, answers. */
 static void record_rare(struct recorder *r,
                         uint32_t *mark,
@@ -234,8 +274,14 @@ static void record_rare(struct recorder *r,
     } else if (ev->kind == GW_SAW_FAULT) {
         image.reason = (uint8_t)ev->fault.reason;
         image.version = (uint8_t)ev->fault.version;
-    } else if (ev->kind == GW_DENIED) {
-        image.reason = (uint8_t)ev->reason;
+    } else if (ev->kind == GW_DENIED || ev->kind == GW_STOPPING) {
+        image.reason = (uint8_t)ev->stop.reason;
+        image.type = (uint8_t)ev->stop.end;
+    } else if (ev->kind == GW_ADMITTED) {
+        image.position = ev->admitted.position;
+        image.flags = ev->admitted.session_present ? GW_EVENT_PRESENT : 0;
+    } else if (ev->kind == GW_STAGED) {
+        take_staged(s, ev, &image, &w);
     }
     struct slice bytes = writer_slice(&w);
     struct gw_event_image *to = place(r, mark, instance, s, sizeof image, (uint32_t)bytes.len);
@@ -254,14 +300,14 @@ static void record_publish(struct recorder *r,
                            uint64_t durable)
 {
     const struct mqtt_publish *p = &ev->packet->publish;
+    const struct slice named = gw_alias_topic(s, p);
     const uint32_t image_len = p->properties.present == 0
                                    ? offsetof(struct gw_event_image, properties)
                                    : sizeof(struct gw_event_image);
     bool is_own =
-        p->topic.len >= sizeof s->prefix && memcmp(p->topic.at, s->prefix, sizeof s->prefix) == 0;
+        named.len >= sizeof s->prefix && memcmp(named.at, s->prefix, sizeof s->prefix) == 0;
     struct slice topic =
-        is_own ? slice_of(p->topic.at + sizeof s->prefix, p->topic.len - sizeof s->prefix)
-               : p->topic;
+        is_own ? slice_of(named.at + sizeof s->prefix, named.len - sizeof s->prefix) : named;
     uint32_t len = (uint32_t)(topic.len < GW_TRACE_TOPIC_MAX ? topic.len : GW_TRACE_TOPIC_MAX);
     struct gw_event_image *to = place(r, mark, instance, s, image_len, len);
     if (to == NULL) {
@@ -280,6 +326,7 @@ static void record_publish(struct recorder *r,
     to->payload_len = (uint32_t)p->payload.len;
     if (p->properties.present != 0) {
         to->properties = p->properties.present;
+        to->topic_alias = p->properties.topic_alias;
     }
     memcpy((uint8_t *)to + image_len, topic.at, len);
 }
@@ -295,7 +342,7 @@ static void record_staged(struct recorder *r,
     if (to != NULL) {
         *(uint64_t *)to = 0;
         to->kind = GW_STAGED;
-        to->position = ev->position;
+        to->position = ev->staged.position;
     }
 }
 
@@ -306,7 +353,11 @@ void gw_trace_event(struct recorder *r,
                     const struct gw_event *ev,
                     uint64_t durable)
 {
-    if (ev->kind == GW_STAGED) {
+    if (s->is_application) {
+        return;
+    }
+    if (ev->kind == GW_STAGED && ev->staged.codes == NULL && !ev->staged.is_repeat
+        && ev->staged.reason == 0) {
         record_staged(r, mark, instance, s, ev);
     } else if (ev->kind == GW_SAW_PACKET && ev->packet->type == MQTT_PUBLISH) {
         record_publish(r, mark, instance, s, ev, durable);
@@ -322,6 +373,7 @@ bool gw_trace_restore(const struct gw_session_image *image,
                       struct gw_limits *limits,
                       struct gw_pending *inflight,
                       uint32_t inflight_cap,
+                      struct gw_aliases *aliases,
                       struct gw_session *out)
 {
     const struct gw_limits *l = &image->limits;
@@ -329,13 +381,15 @@ bool gw_trace_restore(const struct gw_session_image *image,
     if (l->inflight_max == 0 || l->inflight_max > inflight_cap || l->keep_alive_max_s == 0
         || s->inflight_head >= l->inflight_max || s->inflight_count > l->inflight_max
         || pendings.len != s->inflight_count * sizeof *inflight
-        || (s->version != 0 && s->version < MQTT_3_1_1)) {
+        || (s->version != 0 && s->version < MQTT_3_1_1) || s->is_application) {
         return false;
     }
     *limits = *l;
     *out = *s;
     out->limits = limits;
     out->inflight = inflight;
+    out->aliases = aliases;
+    out->rights = NULL;
     for (uint32_t i = 0; i < s->inflight_count; i++) {
         uint32_t to = (s->inflight_head + i) % l->inflight_max;
         memcpy(&inflight[to], pendings.at + i * sizeof *inflight, sizeof *inflight);
@@ -359,6 +413,7 @@ static bool publish_restore(const struct gw_event_image *image,
                                  .packet_id = image->packet_id,
                                  .topic = writer_slice(topic)};
     out->properties.present = image->properties;
+    out->properties.topic_alias = (uint16_t)image->topic_alias;
     return writer_ok(topic);
 }
 
@@ -373,6 +428,18 @@ static bool packet_restore(const struct gw_event_image *image,
            && mqtt_frame_next(bytes, bytes.len, &frame, &fault) == MQTT_OK
            && mqtt_decode(&frame, (enum mqtt_version)image->version, MQTT_FROM_CLIENT, out, &fault)
                   == MQTT_OK;
+}
+
+static bool staged_restore(const struct gw_event_image *image,
+                           struct slice codes,
+                           const struct gw_session *s,
+                           struct gw_event *out)
+{
+    out->staged.position = image->position;
+    out->staged.reason = image->reason;
+    out->staged.is_repeat = (image->flags & GW_EVENT_REPEAT) != 0;
+    out->staged.codes = codes.len > 0 ? codes.at : NULL;
+    return codes.len == 0 || codes.len == s->answer_count;
 }
 
 bool gw_trace_event_restore(const struct gw_event_image *image,
@@ -395,14 +462,21 @@ bool gw_trace_event_restore(const struct gw_event_image *image,
                                          .clause = "as recorded",
                                          .version = (enum mqtt_version)image->version};
         return true;
-    case GW_DENIED: return mqtt_reason_from_wire(image->reason, &out->reason);
-    case GW_STAGED:
+    case GW_DENIED:
+    case GW_STOPPING:
+        out->stop.end = (enum gw_end)image->type;
+        return image->type < GW_END_COUNT
+               && mqtt_reason_from_wire(image->reason, &out->stop.reason);
+    case GW_STAGED: return staged_restore(image, bytes, s, out);
     case GW_STORED: out->position = image->position; return true;
     case GW_ADMITTED:
+        out->admitted.position = image->position;
+        out->admitted.session_present = (image->flags & GW_EVENT_PRESENT) != 0;
+        return true;
+    case GW_QUEUE_FULL:
     case GW_NO_ROOM:
     case GW_HAS_ROOM:
     case GW_TOOK_OVER:
-    case GW_STOPPING:
     case GW_LOST:
     case GW_TICK: return true;
     }

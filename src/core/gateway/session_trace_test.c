@@ -12,6 +12,7 @@ static const struct gw_limits limits = {.packet_max = 4096,
                                         .inflight_max = INFLIGHT,
                                         .keep_alive_max_s = 100,
                                         .connect_ms = 5000,
+                                        .session_expiry_max_s = 3600,
                                         .allow_3_1_1 = true};
 static const struct device_id device = {{0xab, 0xcd}};
 #define OWN "hf/1/hf1:abcd0000000000000000000000000000/"
@@ -20,13 +21,17 @@ static const struct device_id device = {{0xab, 0xcd}};
 struct pair {
     struct gw_session s, twin;
     struct gw_limits twin_limits;
+    struct gw_aliases aliases, twin_aliases;
     struct gw_pending inflight[INFLIGHT], twin_inflight[INFLIGHT];
     alignas(16) uint8_t memory[16384];
     struct recorder r;
     uint32_t mark;
     uint64_t now_ms, position;
     struct rng rng;
-    bool asked, appended;
+    bool asked, awaited;
+    enum gw_effect_kind kind; /* of what is awaited */
+    uint32_t filters;
+    uint8_t codes[GW_FILTERS_MAX];
     uint8_t bytes[600];
 };
 
@@ -77,7 +82,7 @@ static bool replay(struct pair *p, struct gw_effects *fx)
         }
         if (it.what == RECORDER_STATE) {
             is_live = gw_trace_restore((const void *)image, writer_slice(&w), &p->twin_limits,
-                                       p->twin_inflight, INFLIGHT, &p->twin);
+                                       p->twin_inflight, INFLIGHT, &p->twin_aliases, &p->twin);
         } else if (!is_live
                    || !gw_trace_event_restore((const void *)image, writer_slice(&w), &p->twin,
                                               &memory, &ev)) {
@@ -98,11 +103,14 @@ static void step(struct pair *p, struct gw_event ev)
     REQUIRE(replay(p, &twin_fx));
     CHECK(is_twin(p));
     CHECK_U64(fx.count, twin_fx.count);
-    p->asked = p->appended = false;
+    p->asked = p->awaited = false;
     for (uint32_t i = 0; i < fx.count && i < twin_fx.count; i++) {
         CHECK(fx.list[i].kind == twin_fx.list[i].kind);
         p->asked = p->asked || fx.list[i].kind == GW_ASK_ADMISSION;
-        p->appended = p->appended || fx.list[i].kind == GW_APPEND;
+        if (fx.list[i].kind >= GW_APPEND && fx.list[i].kind <= GW_TAKE_ACK) {
+            p->awaited = true;
+            p->kind = fx.list[i].kind;
+        }
     }
 }
 
@@ -115,6 +123,10 @@ static void make_connect(struct pair *p, struct mqtt_packet *out)
                               .has_user_name = rng_below(&p->rng, 2) == 0,
                               .keep_alive_s = (uint16_t)rng_below(&p->rng, 300),
                               .client_id = slice_text(rng_below(&p->rng, 4) == 0 ? "" : "me")};
+    if (out->connect.version == MQTT_5_0 && rng_below(&p->rng, 2) == 0) {
+        out->connect.properties.session_expiry_s = 100;
+        mqtt_set(&out->connect.properties, MQTT_SESSION_EXPIRY_INTERVAL);
+    }
     if (out->connect.has_user_name) {
         out->connect.user_name = slice_text("somebody");
         out->connect.has_password = true;
@@ -129,7 +141,7 @@ static void make_packet(struct pair *p, struct mqtt_packet *out)
     struct slice topic = slice_text(topics[rng_below(&p->rng, COUNT_OF(topics))]);
     struct writer w = writer_over(p->bytes, sizeof p->bytes);
     *out = (struct mqtt_packet){.type = MQTT_PINGREQ};
-    switch (rng_below(&p->rng, 12)) {
+    switch (rng_below(&p->rng, 14)) {
     case 0: make_connect(p, out); return;
     case 1: return;
     case 2:
@@ -149,12 +161,48 @@ static void make_packet(struct pair *p, struct mqtt_packet *out)
             out->type = MQTT_DISCONNECT;
         }
         return;
+    case 5:
+        out->type = (enum mqtt_type)(MQTT_PUBACK + rng_below(&p->rng, 4));
+        out->ack = (struct mqtt_ack){.packet_id = (uint16_t)(1 + rng_below(&p->rng, 50))};
+        return;
     default: break;
     }
     out->type = MQTT_PUBLISH;
     out->publish = (struct mqtt_publish){
-        .qos = (uint8_t)rng_below(&p->rng, 2), .topic = topic, .payload = slice_text("plant data")};
+        .qos = (uint8_t)rng_below(&p->rng, 3), .topic = topic, .payload = slice_text("plant data")};
     out->publish.packet_id = out->publish.qos > 0 ? (uint16_t)(1 + rng_below(&p->rng, 50)) : 0;
+    out->publish.retain = rng_below(&p->rng, 5) == 0;
+    if (p->s.version == MQTT_5_0 && rng_below(&p->rng, 3) == 0) {
+        out->publish.properties.topic_alias = (uint16_t)(1 + rng_below(&p->rng, 3));
+        mqtt_set(&out->publish.properties, MQTT_TOPIC_ALIAS);
+        if ((p->s.aliases_in >> (out->publish.properties.topic_alias - 1) & 1) != 0) {
+            out->publish.topic = (struct slice){0};
+        }
+    }
+}
+
+/* The answer to what was asked, by chance: the acknowledgements may be of what nobody knows. */
+static void answer(struct pair *p)
+{
+    struct gw_event ev = {.kind = GW_STAGED};
+    uint64_t dice = rng_below(&p->rng, 12);
+    if (dice == 0 || (dice == 1 && p->kind == GW_APPEND)) {
+        step(p, (struct gw_event){.kind = dice == 0 ? GW_NO_ROOM : GW_QUEUE_FULL});
+        return;
+    }
+    if (dice < 9) {
+        ev.staged.position = p->position += 1 + rng_below(&p->rng, 100);
+    }
+    bool is_filters = p->kind == GW_SUBSCRIBE || p->kind == GW_UNSUBSCRIBE;
+    if (is_filters) {
+        memset(p->codes, 0, sizeof p->codes);
+        p->codes[0] = dice == 2 ? MQTT_QUOTA_EXCEEDED : 1;
+        ev.staged.codes = p->codes;
+    } else if (p->kind != GW_APPEND && dice > 9) {
+        ev.staged.reason = MQTT_PACKET_ID_NOT_FOUND;
+    }
+    ev.staged.is_repeat = p->kind == GW_APPEND && dice == 11;
+    step(p, ev);
 }
 
 /* The role's part, by chance. */
@@ -164,16 +212,19 @@ static void act(struct pair *p)
     p->now_ms += rng_below(&p->rng, 50);
     if (p->asked) {
         bool is_denied = rng_below(&p->rng, 10) == 0;
-        step(p, (struct gw_event){.kind = is_denied ? GW_DENIED : GW_ADMITTED,
-                                  .reason = is_denied ? MQTT_SERVER_BUSY : MQTT_SUCCESS});
-    } else if (p->appended) {
-        bool is_full = rng_below(&p->rng, 12) == 0;
-        p->position += 1 + rng_below(&p->rng, 100);
-        step(p, (struct gw_event){.kind = is_full ? GW_NO_ROOM : GW_STAGED,
-                                  .position = is_full ? 0 : p->position});
-    } else if (p->s.stall == GW_WAITS_FOR_ROOM) {
+        struct gw_event ev = {.kind = is_denied ? GW_DENIED : GW_ADMITTED};
+        if (is_denied) {
+            ev.stop.reason = MQTT_SERVER_BUSY;
+        } else {
+            ev.admitted.position = rng_below(&p->rng, 2) == 0 ? p->position += 10 : 0;
+            ev.admitted.session_present = rng_below(&p->rng, 2) == 0;
+        }
+        step(p, ev);
+    } else if (p->awaited) {
+        answer(p);
+    } else if (p->s.stall == GW_WAITS_FOR_ROOM || p->s.stall == GW_WAITS_FOR_QUEUE) {
         step(p, (struct gw_event){.kind = GW_HAS_ROOM});
-    } else if (rng_below(&p->rng, 4) == 0) {
+    } else if (p->s.stall != GW_FLOWS || rng_below(&p->rng, 4) == 0) {
         step(p, (struct gw_event){.kind = GW_STORED, .position = p->position});
     } else if (rng_below(&p->rng, 60) == 0) {
         step(p, (struct gw_event){.kind = GW_TICK});
@@ -193,7 +244,9 @@ static void begin(struct pair *p, uint64_t seed)
     p->now_ms = 1000000;
     p->rng = rng_from_seed(seed);
     recorder_init(&p->r, p->memory, sizeof p->memory);
-    gw_session_init(&p->s, &limits, p->inflight, &device, 7, p->now_ms);
+    const struct gw_place place = {
+        .limits = &limits, .inflight = p->inflight, .aliases = &p->aliases};
+    gw_session_init(&p->s, &place, &device, 7, p->now_ms);
 }
 
 TEST("what is recorded of a session, read back, makes a session that does the same")
@@ -279,9 +332,10 @@ static bool restores(const struct gw_session_image *image, size_t pendings)
     static const uint8_t rows[(INFLIGHT + 1) * sizeof(struct gw_pending)];
     struct gw_limits l;
     struct gw_pending inflight[INFLIGHT];
+    static struct gw_aliases aliases;
     struct gw_session s;
     return gw_trace_restore(image, slice_of(rows, pendings * sizeof *inflight), &l, inflight,
-                            INFLIGHT, &s);
+                            INFLIGHT, &aliases, &s);
 }
 
 TEST("a state that no session can be in is not restored")
@@ -303,6 +357,7 @@ TEST("a state that no session can be in is not restored")
     IS_REFUSED(session.inflight_head, INFLIGHT, 2);
     IS_REFUSED(session.inflight_count, INFLIGHT + 1, INFLIGHT + 1);
     IS_REFUSED(session.version, (enum mqtt_version)3, 2);
+    IS_REFUSED(session.is_application, true, 2);
 #undef IS_REFUSED
     good.session.version = MQTT_3_1_1;
     CHECK(restores(&good, 2));
@@ -351,7 +406,7 @@ TEST("what has no room in the ring is counted, and nothing of it is there")
     static struct gw_pending many[GW_TRACE_PENDINGS_MAX + 1];
     const struct mqtt_packet publish = {.type = MQTT_PUBLISH,
                                         .publish = {.topic = slice_text(OWN "x")}};
-    const struct gw_event events[] = {{.kind = GW_STAGED, .position = 1},
+    const struct gw_event events[] = {{.kind = GW_STAGED, .staged = {.position = 1}},
                                       {.kind = GW_SAW_PACKET, .packet = &publish},
                                       {.kind = GW_TICK}};
     struct recorder_record it;

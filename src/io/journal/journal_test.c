@@ -478,6 +478,38 @@ TEST(
     take_down(&rig);
 }
 
+TEST("a reader goes to any record it has met, across segments and back, and not before the oldest")
+{
+    struct rig rig;
+    set_up(&rig, "bus");
+    REQUIRE(open_writer(&rig, &small) == BUS_OK);
+    bus_position begins[200];
+    uint8_t bytes[1000];
+    for (uint64_t i = 0; i < COUNT_OF(begins); i++) {
+        bus_position position;
+        begins[i] = bus_staged(rig.bus);
+        REQUIRE(bus_publish(rig.bus, record_of(i, bytes), &position) == BUS_OK);
+        commit(&rig);
+    }
+    struct bus_reader *reader = NULL;
+    REQUIRE(bus_reader_open(rig.port, rig.dir, 0, &rig, &reader, &rig.why) == BUS_OK);
+    struct rng rng = rng_from_seed(7);
+    for (int round = 0; round < 300; round++) {
+        struct slice record;
+        bus_position next;
+        uint64_t i = rng_below(&rng, COUNT_OF(begins));
+        REQUIRE(bus_reader_seek(reader, begins[i]) == BUS_OK);
+        REQUIRE(bus_next(reader, &record, &next) == BUS_OK);
+        CHECK(slice_equal(record, record_of(i, bytes)));
+        CHECK(i + 1 == COUNT_OF(begins) || next == begins[i + 1]);
+    }
+    REQUIRE(bus_retain_from(rig.bus, begins[150]) == BUS_OK);
+    CHECK_U64(bus_reader_seek(reader, begins[0]), BUS_GONE);
+    CHECK_U64(bus_reader_seek(reader, begins[199]), BUS_OK);
+    bus_reader_close(reader);
+    take_down(&rig);
+}
+
 TEST("the slowest reader's ack counts, and an ack that cannot be read keeps everything")
 {
     struct rig rig;

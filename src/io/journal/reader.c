@@ -239,6 +239,26 @@ enum bus_result bus_next(struct bus_reader *bus, struct slice *record, bus_posit
     }
 }
 
+enum bus_result bus_reader_seek(struct bus_reader *bus, bus_position from)
+{
+    bus_position before = bus->cursor;
+    if (bus->is_broken) {
+        return BUS_BROKEN;
+    }
+    bus->cursor = from;
+    bool is_here = from >= bus->start && from - bus->start < bus->size - JOURNAL_HEADER_LEN;
+    enum bus_result result = is_here ? BUS_OK : find_segment(bus, false);
+    if (result != BUS_OK) {
+        bus->cursor = before;
+    }
+    return result;
+}
+
+bus_position bus_reader_at(const struct bus_reader *bus)
+{
+    return bus->cursor;
+}
+
 uint64_t bus_reader_lag(struct bus_reader *bus)
 {
     look_at_mark(bus);
