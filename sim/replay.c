@@ -12,8 +12,9 @@ enum { SHOWN_MAX = 16, FILE_MAX = 8 << 20, ENCODED_MAX = TRACE_ENTRY_MAX };
 
 static const struct replay_core *const cores[] = {
     &replay_gateway_session, &replay_ingest_device,   &replay_device_link,
-    &replay_device_enroll,   &replay_device_sequence, &replay_enrol_identify,
-    &replay_enrol_decide,    &replay_access,          &replay_signing,
+    &replay_device_enroll,   &replay_device_sequence, &replay_device_generation,
+    &replay_enrol_identify,  &replay_enrol_decide,    &replay_access,
+    &replay_signing,
 };
 
 /* One replay; too large for a stack, and longjmp must find it as it was. */

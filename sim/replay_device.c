@@ -6,6 +6,7 @@ static struct {
     struct link link;
     struct enroll enroll;
     struct sequence sequence;
+    struct generation generation;
     struct mqtt_packet packet;
 } live;
 
@@ -76,6 +77,26 @@ static const void *state_sequence(void)
     return &live.sequence;
 }
 
+/* ---- the key it connects with ---- */
+
+static bool restore_generation(const void *image, struct slice behind)
+{
+    const struct generation *generation = image;
+    live.generation = *generation;
+    return behind.len == 0 && generation_trace_is_sound(generation);
+}
+
+static bool step_generation(const void *image, struct slice behind)
+{
+    generation_trace_call(&live.generation, image);
+    return behind.len == 0;
+}
+
+static const void *state_generation(void)
+{
+    return &live.generation;
+}
+
 const struct replay_core replay_device_link = {.trace = &device_trace_cores[DEVICE_TRACE_LINK],
                                                .restore = restore_link,
                                                .step = step_link,
@@ -89,3 +110,8 @@ const struct replay_core replay_device_sequence = {.trace =
                                                    .restore = restore_sequence,
                                                    .step = step_sequence,
                                                    .state = state_sequence};
+const struct replay_core replay_device_generation = {
+    .trace = &device_trace_cores[DEVICE_TRACE_GENERATION],
+    .restore = restore_generation,
+    .step = step_generation,
+    .state = state_generation};

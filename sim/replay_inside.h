@@ -21,7 +21,8 @@ struct replay_core {
 
 extern const struct replay_core replay_gateway_session;
 extern const struct replay_core replay_ingest_device;
-extern const struct replay_core replay_device_link, replay_device_enroll, replay_device_sequence;
+extern const struct replay_core replay_device_link, replay_device_enroll, replay_device_sequence,
+    replay_device_generation;
 extern const struct replay_core replay_enrol_identify, replay_enrol_decide, replay_access;
 extern const struct replay_core replay_signing;
 

@@ -241,6 +241,18 @@ TEST("the traces of a device's cores lead to their states")
         sequence_trace_call(&sequence, &image);
     }
     replays_to_the_same_state();
+
+    struct generation generation;
+    begin(&device_trace_cores[DEVICE_TRACE_GENERATION], (struct slice){0});
+    generation_init(&generation, false, 5);
+    for (int i = 0; i < 12; i++) {
+        struct generation_event_image image = {.call = (uint8_t)(i % GENERATION_CALL_COUNT),
+                                               .now_ms = (uint64_t)i * 50000,
+                                               .old_is_valid = i % 5 != 0};
+        event(&generation, &image, (struct slice){0});
+        generation_trace_call(&generation, &image);
+    }
+    replays_to_the_same_state();
 }
 
 static struct slice corpus(const char *name, uint8_t *to, size_t cap)
@@ -319,6 +331,7 @@ TEST("no member of what a trace keeps is forgotten by its table")
         &device_trace_cores[DEVICE_TRACE_LINK],
         &device_trace_cores[DEVICE_TRACE_ENROLL],
         &device_trace_cores[DEVICE_TRACE_SEQUENCE],
+        &device_trace_cores[DEVICE_TRACE_GENERATION],
         &enrol_identify_trace,
         &enrol_decide_trace,
         &signing_trace,

@@ -55,17 +55,25 @@ static void make_message(enum item item,
     keep_item(item, &w);
 }
 
-static void copy_item(enum item to, enum item from, bool is_altered)
+static void copy_item(enum item to, enum item from)
 {
     memcpy(made.bytes[to], made.bytes[from], made.lens[from]);
     made.lens[to] = made.lens[from];
-    made.bytes[to][made.lens[to] - 1] ^= is_altered;
+}
+
+/* One bit of what the device said; what stands around it in a record is the gateway's word. */
+static void alter_item(enum item to, enum item from)
+{
+    struct bus_record record;
+    copy_item(to, from);
+    INVARIANT(bus_record_decode(slice_of(made.bytes[to], made.lens[to]), &record) == BUS_RECORD_OK);
+    made.bytes[to][(size_t)(record.payload.at - made.bytes[to]) + record.payload.len - 1] ^= 1;
 }
 
 /* Message 3 as it is, under the name of another stream of the same length. */
 static void move_message(void)
 {
-    copy_item(MOVED_MESSAGE, MESSAGE_3, false);
+    copy_item(MOVED_MESSAGE, MESSAGE_3);
     for (size_t i = 0; i + 4 <= made.lens[MOVED_MESSAGE]; i++) {
         if (memcmp(&made.bytes[MOVED_MESSAGE][i], "/t/s", 4) == 0) {
             made.bytes[MOVED_MESSAGE][i + 3] = 'z';
@@ -95,9 +103,9 @@ void items_make(void)
     make_message(MESSAGE_1, &made.boots[0], 1, "s");
     make_message(MESSAGE_2, &made.boots[0], 2, "s");
     make_message(MESSAGE_3, &made.boots[1], 3, "s");
-    copy_item(ALTERED_MESSAGE, MESSAGE_2, true);
-    copy_item(ALTERED_HELLO, HELLO_2, true);
-    copy_item(STOLEN_HELLO, HELLO_2, false);
+    alter_item(ALTERED_MESSAGE, MESSAGE_2);
+    alter_item(ALTERED_HELLO, HELLO_2);
+    copy_item(STOLEN_HELLO, HELLO_2);
     move_message();
     made.config =
         (struct admit_config){.keys_count = 1,

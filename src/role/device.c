@@ -240,6 +240,7 @@ static void perform_enroll(struct device *d, const struct enroll_effect *effect)
         }
         newest = d->renewed.key != NULL ? &d->renewed : &d->own;
         if (newest == &d->renewed) {
+            device_trace_generation(d, GENERATION_CALL_RENEWED, false);
             generation_renewed(&d->generation);
         }
         next.kind = ENROLL_STORED;
@@ -281,6 +282,7 @@ void device_feed_link(struct device *d, const struct link_event *ev)
     struct link_effects effects;
     event.now_ms = port_now_ms(d->port);
     if (ev->kind == LINK_CLOSED) {
+        device_trace_generation(d, GENERATION_CALL_FAILED, false);
         generation_failed(&d->generation, event.now_ms);
     }
     device_trace_link(d, &event);

@@ -137,6 +137,7 @@ void device_identity_changed(struct device *d);
 void device_trace_link(struct device *d, const struct link_event *ev);
 void device_trace_enroll(struct device *d, const struct enroll_event *ev);
 void device_trace_call(struct device *d, enum sequence_call call, uint64_t argument);
+void device_trace_generation(struct device *d, enum generation_call call, bool old_is_valid);
 
 /* ---- device_files.c ---- */
 bool device_path(const struct device *d, char out[DEVICE_PATH_MAX], const char *name);

@@ -40,8 +40,9 @@ struct port_tls *device_link_tls(const struct device *d, const struct device_ide
 
 void device_dial(struct device *d, uint32_t gateway)
 {
-    bool uses_new =
-        generation_dial(&d->generation, port_now_ms(d->port), device_is_valid(d, &d->own));
+    bool old_is_valid = device_is_valid(d, &d->own);
+    device_trace_generation(d, GENERATION_CALL_DIAL, old_is_valid);
+    bool uses_new = generation_dial(&d->generation, port_now_ms(d->port), old_is_valid);
     bool has_clock = device_has_clock(d);
     if (uses_new != d->tls_is_renewed || has_clock != d->tls_has_clock) {
         port_tls_free(d->tls);
@@ -202,6 +203,7 @@ static void hang_up(struct device *d, const char *why)
 /* The session is live with the renewed certificate: the old key is not needed any more. */
 static void switch_if_proven(struct device *d)
 {
+    device_trace_generation(d, GENERATION_CALL_LIVE, false);
     if (!generation_live(&d->generation)) {
         return;
     }

@@ -30,6 +30,13 @@ static const char *const call_names[SEQUENCE_CALL_COUNT] = {
     [SEQUENCE_CALL_BEGIN_BOOT] = "begin-boot",
 };
 
+static const char *const generation_names[GENERATION_CALL_COUNT] = {
+    [GENERATION_CALL_RENEWED] = "renewed",
+    [GENERATION_CALL_DIAL] = "dial",
+    [GENERATION_CALL_LIVE] = "live",
+    [GENERATION_CALL_FAILED] = "failed",
+};
+
 #define LINK(member, kind, most) TRACE_FIELD(struct link, member, kind, most)
 #define RESTS(at)                LINK(rests_ms[at], TRACE_UINT, UINT64_MAX)
 static const struct trace_field link_fields[] = {
@@ -119,6 +126,20 @@ static const struct trace_field sequence_event_fields[] = {
     TRACE_FIELD(struct sequence_event_image, argument, TRACE_UINT, UINT64_MAX),
 };
 
+#define GENERATION(member, kind, most) TRACE_FIELD(struct generation, member, kind, most)
+static const struct trace_field generation_fields[] = {
+    GENERATION(state, TRACE_UINT, GENERATION_STATE_COUNT - 1),
+    GENERATION(rng.state, TRACE_UINT, UINT64_MAX),
+    GENERATION(uses_new, TRACE_FLAG, 0),
+    GENERATION(attempts, TRACE_UINT, UINT32_MAX),
+    GENERATION(due_ms, TRACE_UINT, UINT64_MAX),
+};
+static const struct trace_field generation_event_fields[] = {
+    TRACE_NAMED(struct generation_event_image, call, generation_names),
+    TRACE_FIELD(struct generation_event_image, now_ms, TRACE_UINT, UINT64_MAX),
+    TRACE_FIELD(struct generation_event_image, old_is_valid, TRACE_FLAG, 0),
+};
+
 #define SHAPE(name, fields_, type)                                                                 \
     static const struct trace_shape name = {                                                       \
         .fields = (fields_), .count = COUNT_OF(fields_), .image_len = sizeof(type)}
@@ -128,6 +149,8 @@ SHAPE(enroll_shape, enroll_fields, struct enroll);
 SHAPE(enroll_event_shape, enroll_event_fields, struct enroll_event);
 SHAPE(sequence_shape, sequence_fields, struct sequence);
 SHAPE(sequence_event_shape, sequence_event_fields, struct sequence_event_image);
+SHAPE(generation_shape, generation_fields, struct generation);
+SHAPE(generation_event_shape, generation_event_fields, struct generation_event_image);
 
 static void save_link(const void *core, void *image, struct writer *bytes)
 {
@@ -147,6 +170,12 @@ static void save_sequence(const void *core, void *image, struct writer *bytes)
     memcpy(image, core, sizeof(struct sequence));
 }
 
+static void save_generation(const void *core, void *image, struct writer *bytes)
+{
+    (void)bytes;
+    memcpy(image, core, sizeof(struct generation));
+}
+
 const struct trace_core device_trace_cores[DEVICE_TRACE_CORES] = {
     [DEVICE_TRACE_LINK] = {.name = "device-link",
                            .state = &link_shape,
@@ -160,6 +189,10 @@ const struct trace_core device_trace_cores[DEVICE_TRACE_CORES] = {
                                .state = &sequence_shape,
                                .event = &sequence_event_shape,
                                .save = save_sequence},
+    [DEVICE_TRACE_GENERATION] = {.name = "device-generation",
+                                 .state = &generation_shape,
+                                 .event = &generation_event_shape,
+                                 .save = save_generation},
 };
 
 /* ---- events ---- */
@@ -226,6 +259,31 @@ void sequence_trace_call(struct sequence *s, const struct sequence_event_image *
     case SEQUENCE_CALL_SAVE: sequence_save(s, &store); return;
     case SEQUENCE_CALL_STOP: sequence_stop(s, &store); return;
     case SEQUENCE_CALL_BEGIN_BOOT: sequence_begin_boot(s, &store); return;
+    }
+    UNREACHABLE();
+}
+
+/* A state that generation_check would stop at is a broken invariant of its own: the replay finds
+ * it. */
+bool generation_trace_is_sound(const struct generation *g)
+{
+    return (int)g->state < (int)GENERATION_STATE_COUNT;
+}
+
+void generation_trace_call(struct generation *g, const struct generation_event_image *image)
+{
+    bool answer;
+    switch ((enum generation_call)image->call) {
+    case GENERATION_CALL_RENEWED: generation_renewed(g); return;
+    case GENERATION_CALL_DIAL:
+        answer = generation_dial(g, image->now_ms, image->old_is_valid);
+        (void)answer; /* what came of it is the next event */
+        return;
+    case GENERATION_CALL_LIVE:
+        answer = generation_live(g);
+        (void)answer;
+        return;
+    case GENERATION_CALL_FAILED: generation_failed(g, image->now_ms); return;
     }
     UNREACHABLE();
 }

@@ -225,3 +225,30 @@ TEST("calls of counters are made again to the last one, also those that give not
     sequence_trace_call(&s, &take);
     CHECK(s.stopped && s.next == next);
 }
+
+TEST("a choice of keys made of what was recorded chooses the same")
+{
+    const struct trace_core *core = &device_trace_cores[DEVICE_TRACE_GENERATION];
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct rng rng = rng_from_seed(seed);
+        struct generation g, twin;
+        uint64_t now_ms = 1000;
+        generation_init(&g, seed % 2 == 0, seed);
+        for (int i = 0; i < 60; i++) {
+            struct writer none = writer_over(NULL, 0);
+            now_ms += rng_below(&rng, 90000);
+            const struct generation_event_image image = {
+                .call = (uint8_t)rng_below(&rng, GENERATION_CALL_COUNT),
+                .now_ms = now_ms,
+                .old_is_valid = rng_below(&rng, 4) != 0};
+            struct generation_event_image read;
+            REQUIRE(through_cbor(core->state, &g, (struct slice){0}, &twin, &none));
+            REQUIRE(through_cbor(core->event, &image, (struct slice){0}, &read, &none));
+            CHECK(generation_trace_is_sound(&twin));
+            generation_trace_call(&g, &image);
+            generation_trace_call(&twin, &read);
+            generation_check(&g);
+            CHECK(is_twin(DEVICE_TRACE_GENERATION, &g, &twin));
+        }
+    }
+}
