@@ -21,8 +21,9 @@ struct ingesting {
     struct craft_site site;
     struct craft_device device;
     bool is_set_up;
-    uint64_t staged;  /* messages 1 to staged were given to the spool */
-    uint64_t durable; /* 1 to durable are in it, as it said */
+    uint64_t staged;              /* messages 1 to staged were given to the spool */
+    uint64_t durable;             /* 1 to durable are in it, as it said */
+    uint64_t order[MESSAGES_MAX]; /* of those staged, as they lie in the spool */
 };
 
 /* The gateway's side: a process with its spool. */
@@ -133,6 +134,7 @@ static bool fill(struct spool *s, struct ingesting *in, uint64_t until)
     in->staged = until;
     for (uint64_t seq = from; seq <= until; seq++) {
         uint64_t swapped = seq == until - 1 ? until : seq == until ? until - 1 : seq;
+        in->order[seq - 1] = swapped;
         if (!tell(s, in, swapped)) {
             return false;
         }
@@ -215,17 +217,22 @@ static void scenario(void *context, struct sim_world *world)
     close_spool(&s);
 }
 
-/* Which messages are in the store: each at most once; the last of an unbroken run, or UINT64_MAX.
- */
-static bool count_points(struct taking *t, const struct ingesting *in, uint64_t *count)
+/* The messages in the store, each at most once, are the first of the spool: how many, and the
+ * highest. UINT64_MAX: others are there. A cut may keep the later message of a swapped pair and not
+ * the other. */
+static bool count_points(struct taking *t,
+                         const struct ingesting *in,
+                         uint64_t *count,
+                         uint64_t *highest)
 {
     static struct point points[MESSAGES_MAX];
     struct store_series series;
     struct store_points_at at = {0};
     size_t got = 0;
+    bool is_among[MESSAGES_MAX + 1] = {0};
     enum store_result result =
         store_series_find(t->in->store, &in->device.id, "env", "t", NULL, &series);
-    *count = 0;
+    *count = *highest = 0;
     if (result == STORE_NOT_FOUND) {
         return true;
     }
@@ -236,14 +243,17 @@ static bool count_points(struct taking *t, const struct ingesting *in, uint64_t 
         return false;
     }
     for (size_t i = 0; i < got; i++) {
-        bool is_next = points[i].value == (double)(i + 1)
-                       && points[i].time_ms == 1000000000000 + (int64_t)i + 1;
-        if (!is_next) {
-            *count = UINT64_MAX;
-            return true;
-        }
+        is_among[in->order[i]] = true;
+        *highest = in->order[i] > *highest ? in->order[i] : *highest;
     }
     *count = got;
+    for (size_t i = 0; i < got; i++) {
+        uint64_t seq = (uint64_t)points[i].value;
+        bool is_one = seq <= MESSAGES_MAX && is_among[seq]
+                      && points[i].time_ms == 1000000000000 + (int64_t)seq;
+        is_among[is_one ? seq : 0] = false; /* once */
+        *count = is_one ? *count : UINT64_MAX;
+    }
     return true;
 }
 
@@ -251,12 +261,14 @@ static enum verdict holds(struct taking *t, const struct ingesting *in)
 {
     struct store_device row = {0};
     uint64_t count = 0;
+    uint64_t highest = 0;
     enum store_result result = store_device_get(t->in->store, &in->device.id, &row);
-    if (!count_points(t, in, &count) || (result != STORE_OK && result != STORE_NOT_FOUND)) {
+    if (!count_points(t, in, &count, &highest)
+        || (result != STORE_OK && result != STORE_NOT_FOUND)) {
         return TOLD;
     }
     bool ok = count != UINT64_MAX && count >= in->durable && count <= in->staged
-              && (count == 0 || (row.messages == count && row.received.next == count + 1));
+              && (count == 0 || (row.messages == count && row.received.next == highest + 1));
     return ok ? KEPT : BROKEN;
 }
 
