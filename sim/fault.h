@@ -38,14 +38,15 @@ enum fault_kind {
     FAULT_DISK_DIES,   /* from the n-th write on all fail, until the machine is started again */
     FAULT_SLOW_SYNC,   /* a sync takes us, for ms */
     /* storage that lies: beyond what is promised */
-    FAULT_ROLL_BACK,  /* after ms the disk becomes what it is now (flash or a backup restored) */
-    FAULT_CLONE,      /* a second machine runs from a copy of this disk, for ms */
-    FAULT_LYING_SYNC, /* for ms syncs keep nothing, then the power goes, and they are honest again
-                       */
-    FAULT_LOST_WRITE, /* the n-th write is reported well and reaches nothing; ms later a power cut
-                       */
-    FAULT_MISDIRECT,  /* the n-th write reaches other sectors of the disk; ms later a power cut */
-    FAULT_ROT,        /* n bits of what is stored flip while the power is gone, for ms */
+    FAULT_ROLL_BACK,   /* after ms the disk becomes what it is now (flash or a backup restored) */
+    FAULT_STALE_SPOOL, /* after ms a gateway's spool becomes what it is now, all else stays */
+    FAULT_CLONE,       /* a second machine runs from a copy of this disk, for ms */
+    FAULT_LYING_SYNC,  /* for ms syncs keep nothing, then the power goes, and they are honest again
+                        */
+    FAULT_LOST_WRITE,  /* the n-th write is reported well and reaches nothing; ms later a power cut
+                        */
+    FAULT_MISDIRECT,   /* the n-th write reaches other sectors of the disk; ms later a power cut */
+    FAULT_ROT,         /* n bits of what is stored flip while the power is gone, for ms */
     /* peers that know the protocol */
     FAULT_HOSTILE_DEVICE, /* a valid identity sends n things that it should not */
     FAULT_HOSTILE_GATEWAY /* n records are forged between the gateway's journal and ingest */

@@ -140,12 +140,19 @@ static void end_clone(struct strikes *s, struct lasting *l)
 }
 
 static ender *const enders[FAULT_KIND_COUNT] = {
-    [FAULT_DELAY] = end_delay,         [FAULT_CUT] = end_cut,
-    [FAULT_PARTITION] = end_partition, [FAULT_NO_CLOCK] = end_no_clock,
-    [FAULT_DRIFT] = end_drift,         [FAULT_NO_SPACE] = end_no_space,
-    [FAULT_SLOW_SYNC] = end_slow_sync, [FAULT_ROLL_BACK] = end_roll_back,
-    [FAULT_CLONE] = end_clone,         [FAULT_LYING_SYNC] = end_lies,
-    [FAULT_LOST_WRITE] = end_lies,     [FAULT_MISDIRECT] = end_lies,
+    [FAULT_DELAY] = end_delay,
+    [FAULT_CUT] = end_cut,
+    [FAULT_PARTITION] = end_partition,
+    [FAULT_NO_CLOCK] = end_no_clock,
+    [FAULT_DRIFT] = end_drift,
+    [FAULT_NO_SPACE] = end_no_space,
+    [FAULT_SLOW_SYNC] = end_slow_sync,
+    [FAULT_ROLL_BACK] = end_roll_back,
+    [FAULT_STALE_SPOOL] = end_stale_spool,
+    [FAULT_CLONE] = end_clone,
+    [FAULT_LYING_SYNC] = end_lies,
+    [FAULT_LOST_WRITE] = end_lies,
+    [FAULT_MISDIRECT] = end_lies,
 };
 
 static void end_until(struct strikes *s, uint64_t now_ms)
@@ -330,6 +337,7 @@ static striker *const strikers[FAULT_KIND_COUNT] = {
     [FAULT_DISK_DIES] = strike_write_fails,
     [FAULT_SLOW_SYNC] = strike_slow_sync,
     [FAULT_ROLL_BACK] = strike_roll_back,
+    [FAULT_STALE_SPOOL] = strike_stale_spool,
     [FAULT_CLONE] = strike_clone,
     [FAULT_LYING_SYNC] = strike_lying_sync,
     [FAULT_LOST_WRITE] = strike_spoilt_write,

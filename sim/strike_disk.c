@@ -2,6 +2,7 @@
 #include "base/invariant.h"
 #include "sim/strike_inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,25 @@ bool strike_roll_back(struct strikes *s, const struct plan_event *e)
 {
     struct lasting *l = strike_lasts(s, e, e->args[0]);
     l->disk = strike_image_of(sim_disk_of(s->world, e->target));
+    l->back_ms = (uint64_t)e->args[1];
+    return true;
+}
+
+/* Somebody stops the site, puts back what a gateway's folder was, and starts it again. */
+void end_stale_spool(struct strikes *s, struct lasting *l)
+{
+    char folder[64];
+    (void)snprintf(folder, sizeof folder, "/hf/gateway/%s", l->a);
+    plant_power_cut(s->plant, "core", l->back_ms);
+    sim_disk_restore(sim_disk_of(s->world, "core"), l->disk, folder);
+    sim_disk_free(l->disk);
+    l->disk = NULL;
+}
+
+bool strike_stale_spool(struct strikes *s, const struct plan_event *e)
+{
+    struct lasting *l = strike_lasts(s, e, e->args[0]);
+    l->disk = strike_image_of(sim_disk_of(s->world, "core"));
     l->back_ms = (uint64_t)e->args[1];
     return true;
 }

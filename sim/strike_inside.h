@@ -40,6 +40,7 @@ typedef void ender(struct strikes *s, struct lasting *l);
 ender end_no_space;
 ender end_slow_sync;
 ender end_roll_back;
+ender end_stale_spool;
 ender end_lies;
 
 /* False where it met nothing. */
@@ -49,6 +50,7 @@ striker strike_write_fails;
 striker strike_sync_fails;
 striker strike_slow_sync;
 striker strike_roll_back;
+striker strike_stale_spool;
 striker strike_lying_sync;
 striker strike_spoilt_write;
 striker strike_rot;

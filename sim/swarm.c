@@ -36,6 +36,7 @@ static const struct range ranges[FAULT_KIND_COUNT][FAULT_ARGS_MAX] = {
     [FAULT_DISK_DIES] = {{1, 40}, {0, 10000}},
     [FAULT_SLOW_SYNC] = {{1000, 3000000}, {500, 20000}},
     [FAULT_ROLL_BACK] = {{1000, 30000}, {0, 5000}},
+    [FAULT_STALE_SPOOL] = {{1000, 30000}, {0, 5000}},
     [FAULT_CLONE] = {{1000, 30000}},
     [FAULT_LYING_SYNC] = {{100, 20000}, {0, 5000}},
     [FAULT_LOST_WRITE] = {{1, 40}, {100, 20000}, {0, 5000}},

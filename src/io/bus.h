@@ -28,8 +28,9 @@ enum bus_result {
     BUS_OK = 0,
     BUS_FULL, /* no room on disk or over the budget: back-pressure; nothing was staged */
     BUS_TOO_LONG,
-    BUS_END,   /* reader: nothing durable beyond the cursor */
-    BUS_GONE,  /* reader: the cursor points before the oldest record that retention left */
+    BUS_END,  /* reader: nothing durable beyond the cursor */
+    BUS_GONE, /* reader: the cursor points before the oldest record that retention left, or (when it
+                 is opened) beyond what the journal holds: an older one was put in its place */
     BUS_BROKEN /* a write or sync failed, or the stream is damaged where it was durable: see why */
 };
 

@@ -565,6 +565,48 @@ TEST("a reader whose records retention took is told so, a new one begins at the 
     take_down(&rig);
 }
 
+static enum bus_result open_at(struct rig *rig, bus_position cursor)
+{
+    struct bus_reader *reader = NULL;
+    enum bus_result result = bus_reader_open(rig->port, rig->dir, cursor, rig, &reader, &rig->why);
+    bus_reader_close(reader);
+    return result;
+}
+
+TEST("a reader is told where an older journal stands in the place of the one that it read")
+{
+    static const uint8_t nothing[4000];
+    uint8_t mark[JOURNAL_HEADER_LEN];
+    struct rig rig;
+    set_up(&rig, "bus");
+    REQUIRE(open_writer(&rig, &small) == BUS_OK);
+    append(&rig, 0, 3);
+    bus_position older = bus_durable(rig.bus);
+    int fd = open_raw(&rig, "mark");
+    CHECK(pread(fd, mark, sizeof mark, 0) == (ssize_t)sizeof mark);
+    (void)close(fd);
+    append(&rig, 3, 6);
+    bus_position cursor = bus_durable(rig.bus);
+    poke(&rig, "mark", 0, mark, sizeof mark); /* as after a power cut: the records are there */
+    CHECK_U64(open_at(&rig, cursor), BUS_OK);
+    bus_writer_close(rig.bus);
+    poke(&rig, "mark", 0, mark, sizeof mark);
+    poke(&rig, "0000000000000000.seg", (off_t)(JOURNAL_HEADER_LEN + older), nothing,
+         (size_t)(cursor - older));
+    REQUIRE(open_writer(&rig, &small) == BUS_OK);
+    CHECK_U64(bus_durable(rig.bus), older);
+    CHECK_U64(open_at(&rig, older), BUS_OK);
+    CHECK_U64(open_at(&rig, cursor), BUS_GONE); /* its records end before */
+    CHECK(strstr(rig.why.text, "an older journal") != NULL);
+    append(&rig, 20, 24);
+    REQUIRE(bus_durable(rig.bus) > cursor);
+    CHECK_U64(open_at(&rig, cursor), BUS_GONE); /* another lies across */
+    CHECK_U64(open_at(&rig, bus_durable(rig.bus)), BUS_OK);
+    poke(&rig, "0000000000000000.seg", JOURNAL_HEADER_LEN + 2, "\xa5\x5a", 2);
+    CHECK_U64(open_at(&rig, bus_durable(rig.bus)), BUS_OK); /* damage of what was read is none */
+    take_down(&rig);
+}
+
 TEST("a journal whose readers saw more than it holds does not open")
 {
     struct rig rig;

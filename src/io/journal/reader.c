@@ -293,6 +293,34 @@ enum bus_result bus_reader_ack(struct bus_reader *bus, const char *reader_name, 
     return result == PORT_OK ? BUS_OK : broken(bus, "cannot write the ack", result);
 }
 
+/*
+ * A cursor stands where a record ended. In a journal that is an older one than the cursor's (a
+ * backup was put back) the records end before it, or one that came since lies across it: BUS_GONE,
+ * for what is written below the cursor would never be read. What is damaged on the way tells
+ * nothing of that. The mark is no help: after a power cut it may be behind the cursor until the
+ * writer is open again.
+ */
+static enum bus_result hold_against(struct bus_reader *bus, bus_position from)
+{
+    bus_position durable = bus->durable;
+    struct slice record;
+    enum bus_result result = BUS_OK;
+    bus->durable = durable > from ? durable : from;
+    bus->cursor = bus->start;
+    while (bus->cursor < from && (result = take(bus, &record)) == BUS_OK) {
+        bus->cursor += JOURNAL_RECORD_LEN + record.len;
+    }
+    bool is_older = result == BUS_END || (result == BUS_OK && bus->cursor > from);
+    bus->cursor = from;
+    bus->durable = durable;
+    bus->is_broken = false;
+    if (is_older) {
+        journal_say(&bus->why, "position %llu in %s is none of a record's: an older journal",
+                    (unsigned long long)from, bus->dir);
+    }
+    return is_older ? BUS_GONE : BUS_OK;
+}
+
 static enum bus_result open_files(struct bus_reader *bus, bus_position from, void *user)
 {
     struct journal_path mark = journal_path_of(bus->dir, "mark");
@@ -312,7 +340,8 @@ static enum bus_result open_files(struct bus_reader *bus, bus_position from, voi
     }
     bus->cursor = from;
     look_at_mark(bus);
-    return find_segment(bus, from == 0);
+    enum bus_result found = find_segment(bus, from == 0);
+    return found == BUS_OK && from != 0 ? hold_against(bus, from) : found;
 }
 
 enum bus_result bus_reader_open(struct port *port,

@@ -126,6 +126,10 @@ void sim_disk_spoil(struct sim_disk *disk, uint64_t nth, enum sim_lie lie, uint6
 /* Rot: flips one durable bit of one file, both drawn by the seed. False: there is no byte. */
 bool sim_disk_rot(struct sim_disk *disk, uint64_t seed);
 
+/* A backup is put back: all in `folder`, and nothing else, is what it is on `image`. Nothing may
+ * wait for a sync on either, as after a cut. */
+void sim_disk_restore(struct sim_disk *disk, const struct sim_disk *image, const char *folder);
+
 /* Tells disks apart by what is durable on them. */
 uint64_t sim_disk_hash(const struct sim_disk *disk);
 

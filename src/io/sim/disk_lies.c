@@ -5,6 +5,7 @@
 #include "io/sim/disk_inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void sim_disk_set_lying(struct sim_disk *disk, bool is_lying)
 {
@@ -114,4 +115,29 @@ bool sim_disk_rot(struct sim_disk *disk, uint64_t seed)
     byte ^= (uint8_t)(1u << rng_below(&chance, 8));
     hurt(place.inode, place.unit, slice_of(&byte, 1));
     return true;
+}
+
+static bool is_within(const struct name *name, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(name->path->text, folder, len) == 0 && name->path->text[len] == '/';
+}
+
+void sim_disk_restore(struct sim_disk *disk, const struct sim_disk *image, const char *folder)
+{
+    struct names *both[] = {&disk->now, &disk->durable};
+    INVARIANT(disk->ops_count == 0 && image->ops_count == 0);
+    INVARIANT(sim_disk_unsynced(disk) == 0 && sim_disk_unsynced(image) == 0);
+    for (size_t i = 0; i < COUNT_OF(both); i++) {
+        for (size_t n = both[i]->count; n-- > 0;) {
+            if (is_within(&both[i]->list[n], folder)) {
+                disk_names_remove(both[i], both[i]->list[n].path);
+            }
+        }
+        for (size_t n = 0; n < image->durable.count; n++) {
+            if (is_within(&image->durable.list[n], folder)) {
+                disk_names_put(both[i], image->durable.list[n].path, image->durable.list[n].inode);
+            }
+        }
+    }
 }

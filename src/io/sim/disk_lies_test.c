@@ -253,3 +253,29 @@ TEST("the same seed lies in the same way")
     }
     CHECK_U64(hashes[0], hashes[1]);
 }
+
+TEST("a folder that is put back is what it was, and nothing else is")
+{
+    struct sim_world *world = sim_open(1);
+    struct port *port = sim_start(world, "m", on_event, NULL);
+    CHECK(port_dir_make(port, "/a") == PORT_OK && port_dir_make(port, "/ab") == PORT_OK);
+    CHECK(port_file_replace(port, "/a/kept", slice_text("old")) == PORT_OK);
+    CHECK(port_file_replace(port, "/a/gone", slice_text("old")) == PORT_OK);
+    CHECK(port_file_replace(port, "/ab/other", slice_text("old")) == PORT_OK);
+    CHECK(port_dir_sync(port, "/") == PORT_OK);
+    struct sim_disk *image = sim_disk_after_cut(sim_disk_of(world, "m"), &(struct sim_cut){0});
+    CHECK(port_file_replace(port, "/a/kept", slice_text("new")) == PORT_OK);
+    CHECK(port_file_replace(port, "/a/more", slice_text("new")) == PORT_OK);
+    CHECK(port_file_replace(port, "/ab/other", slice_text("new")) == PORT_OK);
+    CHECK(port_unlink(port, "/a/gone") == PORT_OK && port_dir_sync(port, "/a") == PORT_OK);
+    sim_power_cut(world, "m");
+    sim_disk_restore(sim_disk_of(world, "m"), image, "/a");
+    sim_disk_free(image);
+    CHECK(strcmp(text_of(world, "/a/kept"), "old") == 0);
+    CHECK(strcmp(text_of(world, "/a/gone"), "old") == 0);
+    CHECK(strcmp(text_of(world, "/a/more"), "-") == 0);
+    CHECK(strcmp(text_of(world, "/ab/other"), "new") == 0);
+    sim_power_cut(world, "m"); /* it is durable */
+    CHECK(strcmp(text_of(world, "/a/kept"), "old") == 0);
+    sim_close(world);
+}
