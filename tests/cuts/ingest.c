@@ -34,7 +34,7 @@ struct spool {
 };
 
 static const struct bus_limits limits = {
-    .segment_bytes = 1600, .budget_bytes = 32768, .record_max = 1200, .batch_max = 1500};
+    .segment_bytes = 1700, .budget_bytes = 34816, .record_max = 1200, .batch_max = 1600};
 
 static void begin(void *context)
 {
