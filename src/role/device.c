@@ -315,13 +315,19 @@ static uint64_t sooner(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* One that was hung up waits for its end, which a gateway that is gone keeps us waiting for. */
+static bool is_in_session(const struct device *d)
+{
+    return d->link.state == LINK_LIVE && !d->link.is_hung_up;
+}
+
 static uint64_t due_ms(const struct device *d)
 {
     uint64_t due = sooner(enroll_due_ms(&d->enroll), link_due_ms(&d->link));
     if (d->job == DEVICE_NO_JOB) { /* a job that is under way tells when it has ended */
         due = sooner(due, d->trust_due_ms);
     }
-    due = sooner(due, d->link.state == LINK_LIVE ? generation_due_ms(&d->generation) : UINT64_MAX);
+    due = sooner(due, is_in_session(d) ? generation_due_ms(&d->generation) : UINT64_MAX);
     if (!d->source_ended && d->has_trust) {
         uint64_t source = d->has_sample ? d->full_until_ms : d->source_due_ms;
         uint64_t now_ms = port_now_ms(d->port);
@@ -385,7 +391,7 @@ static void tick(struct device *d)
     }
     device_feed_enroll(d, &(struct enroll_event){.kind = ENROLL_TICK});
     device_feed_link(d, &(struct link_event){.kind = LINK_TICK});
-    if (d->link.state == LINK_LIVE && port_now_ms(d->port) >= generation_due_ms(&d->generation)) {
+    if (is_in_session(d) && port_now_ms(d->port) >= generation_due_ms(&d->generation)) {
         device_identity_changed(d); /* the renewed certificate gets another chance */
     }
 }
