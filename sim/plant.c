@@ -212,10 +212,12 @@ int plant_start(struct plant *p, uint32_t which)
         restart_init(&process->restart, sim_now_ms(p->world));
     }
     process->exit_code = 0;
+    process->is_beginning = true;
     int code = begin(p, process);
+    process->is_beginning = false;
     if (code != 0) {
-        process->refusals++;
-        process->exit_code = code;
+        process->refusals += !process->was_killed;
+        process->exit_code = process->was_killed ? KILLED : code;
         ended(p, process);
     }
     return code;
@@ -267,8 +269,8 @@ void plant_power_cut(struct plant *p, const char *machine, uint64_t back_ms)
         struct plant_process *process = &p->processes[i];
         if (hangs_on(p, i, machine)) {
             come_back(p, process, back_ms);
-            process->is_told = process->port != NULL;
-            process->was_killed = process->port != NULL;
+            process->is_told = process->port != NULL || process->is_beginning;
+            process->was_killed = process->is_told;
         }
     }
     sim_power_cut(p->world, machine);

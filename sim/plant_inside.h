@@ -39,6 +39,7 @@ struct plant_process {
     struct plant *plant;
     uint64_t back_ms; /* when it is started again; UINT64_MAX: not by itself */
     bool is_told;     /* back_ms was said by who ended it */
+    bool is_beginning;
     bool was_killed;
     struct restart restart; /* of server roles */
     uint64_t starts, refusals;

@@ -24,15 +24,18 @@ def run(program, options, what, name):
 
 
 def main():
-    program = pathlib.Path(sys.argv[1]) / "cuts" / "power_cuts"
+    folder = pathlib.Path(sys.argv[1]) / "cuts"
     what = sys.argv[2]
     options = ["--long"] if "long" in sys.argv[3:] else []
-    names = subprocess.run([str(program), "--list"], capture_output=True, text=True, check=True).stdout.split()
+    things = []
+    for program in [folder / "enrol_cuts"] * (what == "cuts") + [folder / "power_cuts"]:
+        listed = subprocess.run([str(program), "--list"], capture_output=True, text=True, check=True)
+        things += [(program, name) for name in listed.stdout.split()]
     began = time.monotonic()
     passed = failed = 0
     total = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for name, code, out, err in pool.map(lambda n: run(program, options, what, n), names):
+        for name, code, out, err in pool.map(lambda t: run(t[0], options, what, t[1]), things):
             found = LAST.findall(out)
             good = code == 0 and found
             passed, failed = passed + int(found[-1][0] if good else 0), failed + (not good)
