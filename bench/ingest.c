@@ -162,12 +162,13 @@ static void bench_messages(size_t messages)
     u.port = port_open(on_turn, &u);
     INVARIANT(u.port != NULL);
     INVARIANT(port_dir_make(u.port, in_dir("pki")) == PORT_OK);
+    INVARIANT(port_dir_make(u.port, in_dir("keys/ingest")) == PORT_OK);
     INVARIANT(port_dir_make(u.port, in_dir("gateway/gw-1/spool")) == PORT_OK);
     pem_write(&pem, "CERTIFICATE", slice_of(site.issuer_der, site.issuer_der_len));
     put_file("pki/issuer.pem", writer_slice(&pem));
     writer_reset(&pem);
     INVARIANT(key_to_pem(site.ingest, &pem) == KEY_OK);
-    put_file("pki/ingest.key", writer_slice(&pem));
+    put_file("keys/ingest/ingest.key", writer_slice(&pem));
     INVARIANT(bus_writer_open(u.port, in_dir("gateway/gw-1/spool"), &limits, &u.writer, &why)
               == BUS_OK);
     fill_spool(&u, &site, messages);

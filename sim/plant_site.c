@@ -154,7 +154,7 @@ static void configure_gateway(struct plant *p, uint32_t index)
         .listen = s->listens,
         .listen_count = 1,
         .certificate_path = PLANT_DATA "/pki/gateway.pem",
-        .key_path = PLANT_DATA "/pki/gateway.key",
+        .key_path = PLANT_DATA "/keys/gateway/gateway.key",
         .issuer_path = PLANT_DATA "/pki/issuer.pem",
         .spool_dir = s->spool,
         .metrics_path = s->metrics,

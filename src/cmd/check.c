@@ -94,10 +94,12 @@ static void check_keys(struct checking *c, const struct config *config)
         const char *file;
         bool is_secret;
     } files[] = {
-        {"pki/root.pem", false},    {"pki/issuer.pem", false},  {"pki/gateway.pem", false},
-        {"pki/gateway.key", true},  {"pki/devices.pem", false}, {"pki/devices.key", true},
-        {"pki/ingest.key", true},   {"pki/trust.pem", false},   {"keeper/issuer.key", true},
-        {"keeper/trust.key", true}, {"operator.token", true},
+        {"pki/root.pem", false},          {"pki/issuer.pem", false},
+        {"pki/gateway.pem", false},       {"keys/gateway/gateway.key", true},
+        {"pki/devices.pem", false},       {"keys/control/devices.key", true},
+        {"keys/ingest/ingest.key", true}, {"pki/trust.pem", false},
+        {"keeper/issuer.key", true},      {"keeper/trust.key", true},
+        {"operator.token", true},
     };
     char root[CONFIG_TEXT_MAX + 64];
     struct stat st;
@@ -108,7 +110,7 @@ static void check_keys(struct checking *c, const struct config *config)
     if (c->wrong == before) {
         verdict(c, true, "keys", "all there, secret ones readable by this user alone");
     }
-    (void)snprintf(root, sizeof root, "%s/pki/root.key", config->data);
+    (void)snprintf(root, sizeof root, "%s/keys/offline/root.key", config->data);
     if (stat(root, &st) == 0 && !c->cli->json) {
         (void)printf("%s  %-10s %s is still online: move it away, running does not need it\n",
                      show_shape("degraded"), "keys", root);

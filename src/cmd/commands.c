@@ -25,7 +25,8 @@ const struct cli_command cli_commands[] = {
      {"holdfast init --dir /var/lib/holdfast --site \"Northsea Pressings\" --manufacturer "
       "acme-ca.pem",
       "holdfast init --dir ./site"},
-     "Prints the operator credential's file. Move pki/root.key to a place that is not online."},
+     "Prints the operator credential's file. Move keys/offline/root.key to a place that is not "
+     "online."},
     {"run",
      NULL,
      "[--config FILE] [--role ROLE[,ROLE]] [--name GATEWAY]",

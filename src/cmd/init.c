@@ -47,9 +47,10 @@ int cmd_init(struct cli *cli)
                      "%s/holdfast.toml\nshell      source %s/env\n",
                      site.name, site.dir, site.dir, site.dir);
         (void)printf("devices    trust %s/pki/root.pem\n", site.dir);
-        (void)printf("keep safe  move %s/pki/root.key to a place that is not online; running "
-                     "Holdfast does not need it\n",
-                     site.dir);
+        (void)printf(
+            "keep safe  move %s/keys/offline/root.key to a place that is not online; running "
+            "Holdfast does not need it\n",
+            site.dir);
     }
     return exit;
 }

@@ -144,7 +144,7 @@ static int run_gateway(const struct config *c, const struct config_gateway *g)
         .listen = listen,
         .listen_count = g->listen.count,
         .certificate_path = path_in(c, "pki/gateway.pem"),
-        .key_path = path_in(c, "pki/gateway.key"),
+        .key_path = path_in(c, "keys/gateway/gateway.key"),
         .issuer_path = path_in(c, "pki/issuer.pem"),
         .allow_3_1_1 = allow_3_1_1,
         .sandbox = sandbox_of(c),

@@ -170,7 +170,7 @@ static bool load_tls(struct control *c, struct port_tls **out, struct port_why *
     enum port_result result =
         port_file_read_all(c->port, path, certificate, sizeof certificate, &certificate_len);
     if (result == PORT_OK) {
-        control_path(c, path, "pki/devices.key");
+        control_path(c, path, "keys/control/devices.key");
         result = port_file_read_all(c->port, path, key, sizeof key, &key_len);
     }
     if (result != PORT_OK) {
@@ -432,6 +432,7 @@ static bool give_up_rights(struct control *c)
     struct confine_paths reads = {0};
     struct confine_paths writes = {0};
     confine_path(&reads, data, "pki");
+    confine_path(&reads, data, "keys/control");
     confine_path(&reads, data, "gateway");
     if (c->config->console_dir != NULL) {
         confine_path(&reads, c->config->console_dir, NULL);

@@ -216,7 +216,8 @@ static void on_answer(void *context, const struct keeper_client_answer *answer)
 
 /* ---- opening ---- */
 
-static enum port_result read_pki(struct control_devices *s,
+/* A file of the data folder. */
+static enum port_result read_own(struct control_devices *s,
                                  const char *name,
                                  void *to,
                                  size_t cap,
@@ -224,7 +225,7 @@ static enum port_result read_pki(struct control_devices *s,
                                  struct port_why *why)
 {
     char path[PATH_MAX_LEN];
-    (void)snprintf(path, sizeof path, "%s/pki/%s", s->options.data, name);
+    (void)snprintf(path, sizeof path, "%s/%s", s->options.data, name);
     enum port_result result = port_file_read_all(s->port, path, to, cap, len);
     if (result != PORT_OK) {
         (void)pki_refuse(PKI_FAILED, why, "%s cannot be read", path);
@@ -242,14 +243,14 @@ static bool read_certificate(struct control_devices *s,
     struct writer der = writer_over(out->der, sizeof out->der);
     struct slice label = {0};
     struct slice bytes = {0};
-    if (read_pki(s, name, pem, sizeof pem, &len, why) != PORT_OK) {
+    if (read_own(s, name, pem, sizeof pem, &len, why) != PORT_OK) {
         return false;
     }
     struct slice rest = slice_of(pem, len);
     if (pem_next(&rest, &label, &der, &bytes) != PEM_OK
         || x509_parse(bytes, &out->certificate, NULL) != X509_OK) {
-        (void)pki_refuse(PKI_FAILED, why, "%s/pki/%s is no certificate that we take",
-                         s->options.data, name);
+        (void)pki_refuse(PKI_FAILED, why, "%s/%s is no certificate that we take", s->options.data,
+                         name);
         return false;
     }
     return true;
@@ -304,9 +305,9 @@ static void gather(void *context, const char *name)
     if (len < 4 || strcmp(name + len - 4, ".pem") != 0 || g->pem.overflow) {
         return;
     }
-    int written = snprintf(file, sizeof file, "manufacturers/%s", name);
+    int written = snprintf(file, sizeof file, "pki/manufacturers/%s", name);
     if (written < 0 || (size_t)written >= sizeof file
-        || read_pki(g->services, file, g->pem.at + g->pem.len, writer_room(&g->pem), &got, &why)
+        || read_own(g->services, file, g->pem.at + g->pem.len, writer_room(&g->pem), &got, &why)
                != PORT_OK) {
         g->pem.overflow = true;
         return;
@@ -351,10 +352,10 @@ static bool load_tls(struct control_devices *s, struct port_tls **out, struct po
     struct gathering g = {.services = s, .pem = writer_over(manufacturers, MANUFACTURERS_MAX)};
     *out = NULL;
     bool is_good =
-        read_pki(s, "devices.pem", certificate, sizeof certificate, &certificate_len, why)
+        read_own(s, "pki/devices.pem", certificate, sizeof certificate, &certificate_len, why)
             == PORT_OK
-        && read_pki(s, "devices.key", key, sizeof key, &key_len, why) == PORT_OK
-        && read_pki(s, "issuer.pem", issuer, sizeof issuer, &issuer_len, why) == PORT_OK
+        && read_own(s, "keys/control/devices.key", key, sizeof key, &key_len, why) == PORT_OK
+        && read_own(s, "pki/issuer.pem", issuer, sizeof issuer, &issuer_len, why) == PORT_OK
         && gather_manufacturers(&g, why);
     const struct slice parts[] = {slice_of(certificate, certificate_len), slice_of(key, key_len),
                                   slice_of(issuer, issuer_len), writer_slice(&g.pem)};
@@ -439,10 +440,10 @@ bool control_devices_open(struct port *port,
     s->port = port;
     s->options = *options;
     s->options.look_ms = options->look_ms != 0 ? options->look_ms : TLS_FILES_LOOK_MS;
-    if (!read_certificate(s, "root.pem", &s->root, why)
-        || !read_certificate(s, "issuer.pem", &s->issuer, why)
-        || !read_certificate(s, "trust.pem", &s->trust, why)
-        || !read_certificate(s, "ingest.pem", &s->ingest, why) || !write_cacerts(s)
+    if (!read_certificate(s, "pki/root.pem", &s->root, why)
+        || !read_certificate(s, "pki/issuer.pem", &s->issuer, why)
+        || !read_certificate(s, "pki/trust.pem", &s->trust, why)
+        || !read_certificate(s, "pki/ingest.pem", &s->ingest, why) || !write_cacerts(s)
         || !load_tls(s, &s->tls, why) || !open_keeper(s, why) || !open_server(s, why)) {
         control_devices_close(s);
         return false;

@@ -537,7 +537,7 @@ int gateway_end(struct gateway *g)
 }
 
 /* Whoever takes over a gateway from outside finds its listeners open, its spool, and nothing else:
- * no program to start, no connection to make, no file of another role but pki/. */
+ * no program to start, no connection to make, no key but the gateway's. */
 static bool give_up_rights(struct gateway *g)
 {
     const struct gateway_config *config = g->config;

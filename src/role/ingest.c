@@ -147,6 +147,7 @@ static bool give_up_rights(struct ingest *in)
     struct confine_paths reads = {0};
     struct confine_paths writes = {0};
     confine_path(&reads, data, "pki");
+    confine_path(&reads, data, "keys/ingest");
     confine_path(&writes, data, "gateway");
     confine_path(&writes, data, "store");
     confine_path(&writes, data, "run");

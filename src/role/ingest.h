@@ -15,7 +15,8 @@
 struct ingest_config {
     const char
         *data_dir; /* reads data_dir/gateway/NAME/spool, writes data_dir/store and data_dir/run */
-    const char *key_path; /* its P-256 key agreement key, PEM; NULL: data_dir/pki/ingest.key */
+    const char
+        *key_path; /* its P-256 key agreement key, PEM; NULL: data_dir/keys/ingest/ingest.key */
     const char
         *issuer_path;   /* CA certificates that issue devices, PEM; NULL: data_dir/pki/issuer.pem */
     const char *domain; /* of spiffe://DOMAIN/device/ID; NULL: holdfast.local */

@@ -48,17 +48,17 @@ static bool read_key(struct ingest *in,
                      struct port_why *why)
 {
     size_t len = 0;
-    if (!read_file(in, in->config.key_path, "pki/ingest.key", pem, &len, why)) {
+    if (!read_file(in, in->config.key_path, "keys/ingest/ingest.key", pem, &len, why)) {
         return false;
     }
     enum key_result result = key_from_pem(slice_of(pem, len), &in->key);
     wipe(pem, len);
     if (result != KEY_OK) {
-        return say(why, "pki/ingest.key", "is not a private key");
+        return say(why, "keys/ingest/ingest.key", "is not a private key");
     }
     struct key_public public = key_public_of(in->key);
     if (public.kind != KEY_P256) {
-        return say(why, "pki/ingest.key", "is not a P-256 key");
+        return say(why, "keys/ingest/ingest.key", "is not a P-256 key");
     }
     struct digest digest = hash_of(slice_of(public.bytes, public.len));
     core->keys[0].key = in->key;

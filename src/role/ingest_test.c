@@ -85,9 +85,14 @@ static bool begin(struct world *world, size_t gateways)
     world->port = port_open(handle, world);
     record = writer_over(record_bytes, sizeof record_bytes);
     char path[400];
-    (void)snprintf(path, sizeof path, "%s/pki", dir);
-    if (world->port == NULL || port_dir_make(world->port, path) != PORT_OK
-        || !craft_site_make(&site)) {
+    static const char *const folders[] = {"pki", "keys/ingest"};
+    for (size_t i = 0; i < COUNT_OF(folders) && world->port != NULL; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir, folders[i]);
+        if (port_dir_make(world->port, path) != PORT_OK) {
+            return false;
+        }
+    }
+    if (world->port == NULL || !craft_site_make(&site)) {
         return false;
     }
     for (uint32_t i = 0; i < COUNT_OF(device); i++) {
@@ -99,7 +104,7 @@ static bool begin(struct world *world, size_t gateways)
     bool ok = put_file(world->port, "pki/issuer.pem", writer_slice(&pem));
     writer_reset(&pem);
     ok = ok && key_to_pem(site.ingest, &pem) == KEY_OK
-         && put_file(world->port, "pki/ingest.key", writer_slice(&pem));
+         && put_file(world->port, "keys/ingest/ingest.key", writer_slice(&pem));
     for (size_t i = 0; i < gateways && ok; i++) {
         (void)snprintf(path, sizeof path, "%s/gateway/gw-%zu/spool", dir, i + 1);
         ok = port_dir_make(world->port, path) == PORT_OK

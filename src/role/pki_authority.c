@@ -36,7 +36,7 @@ static bool certify(struct pki_entity *out,
     pki_serial(port, serial);
     spec.serial = slice_of(serial, sizeof serial);
     spec.issuer = issuer == out ? spec.subject : issuer->certificate.subject;
-    spec.key_kind = signature_kind(out->key);
+    spec.key_kind = out->public.kind == KEY_P256 ? X509_P256 : X509_ED25519;
     spec.public_key = public_bytes(out);
     spec.sign_with = signature_kind(issuer->key);
     spec.subject_key_id = slice_of(out->key_id, sizeof out->key_id);
@@ -101,6 +101,25 @@ bool pki_entity_from_pem(struct pki_entity *out, struct slice certificate_pem, s
         pki_entity_forget(out);
         return false;
     }
+    return true;
+}
+
+bool pki_entity_of_certificate(struct pki_entity *out, struct slice certificate_pem)
+{
+    struct writer der = writer_over(out->der, sizeof out->der);
+    struct slice label = {0};
+    struct slice bytes = {0};
+    *out = (struct pki_entity){0};
+    if (pem_next(&certificate_pem, &label, &der, &bytes) != PEM_OK
+        || !slice_is_text(label, "CERTIFICATE")
+        || x509_parse(bytes, &out->certificate, NULL) != X509_OK
+        || key_public_from_bytes(out->certificate.key_kind == X509_P256 ? KEY_P256 : KEY_ED25519,
+                                 out->certificate.public_key, &out->public)
+               != KEY_OK) {
+        return false;
+    }
+    out->der_len = der.len;
+    identity_key_id(public_bytes(out), out->key_id);
     return true;
 }
 

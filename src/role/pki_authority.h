@@ -47,6 +47,9 @@ MUST_USE bool pki_entity_from_pem(struct pki_entity *out,
                                   struct slice certificate_pem,
                                   struct slice key_pem);
 
+/* An entity that can be certified again and signs nothing: its private key is somebody else's. */
+MUST_USE bool pki_entity_of_certificate(struct pki_entity *out, struct slice certificate_pem);
+
 void pki_entity_forget(struct pki_entity *entity);
 
 #endif

@@ -123,3 +123,19 @@ enum pki_result pki_read_entity(struct port *port,
     wipe(key, sizeof key);
     return result;
 }
+
+enum pki_result pki_read_certificate(struct port *port,
+                                     const char *dir,
+                                     const char *stem,
+                                     struct pki_entity *out,
+                                     struct port_why *why)
+{
+    uint8_t bytes[PKI_PEM_MAX / 2];
+    struct writer pem = writer_over(bytes, sizeof bytes);
+    if (!read_file(port, dir, stem, ".pem", &pem)
+        || !pki_entity_of_certificate(out, writer_slice(&pem))) {
+        return pki_refuse(PKI_BAD, why, "%s/%s.pem cannot be read, or is no certificate", dir,
+                          stem);
+    }
+    return PKI_OK;
+}

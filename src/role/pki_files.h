@@ -36,6 +36,13 @@ MUST_USE enum pki_result pki_read_entity(struct port *port,
                                          struct pki_entity *out,
                                          struct port_why *why);
 
+/* Takes DIR/STEM.pem alone: pki_entity_of_certificate. */
+MUST_USE enum pki_result pki_read_certificate(struct port *port,
+                                              const char *dir,
+                                              const char *stem,
+                                              struct pki_entity *out,
+                                              struct port_why *why);
+
 /* Fills `why` and gives `result` back. */
 enum pki_result pki_refuse(enum pki_result result, struct port_why *why, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -95,16 +95,18 @@ TEST("a site is made whole, verifies under its root by openssl, and is left alon
               "openssl verify -CAfile root.pem -untrusted gateway.pem -verify_ip ::1 gateway.pem"));
     CHECK(!shell("cd data/pki && openssl verify -CAfile issuer.pem -partial_chain -untrusted "
                  "gateway.pem gateway.pem"));
-    CHECK(shell("cd data/pki && for k in gateway devices ingest root; do test \"$(openssl pkey -in "
-                "$k.key -pubout)\" = "
-                "\"$(openssl x509 -in $k.pem -noout -pubkey)\" || exit 1; done"));
+    CHECK(shell(
+        "cd data/pki && for k in gateway/gateway control/devices ingest/ingest offline/root; do "
+        "test \"$(openssl pkey -in ../keys/$k.key -pubout)\" = "
+        "\"$(openssl x509 -in ${k#*/}.pem -noout -pubkey)\" || exit 1; done"));
     CHECK(shell("cd data && for k in issuer services trust; do test \"$(openssl pkey -in "
                 "keeper/$k.key -pubout)\" = "
                 "\"$(openssl x509 -in pki/$k.pem -noout -pubkey)\" || exit 1; done"));
-    CHECK(shell("cd data && test $(ls keeper | wc -l) = 6 && test $(stat -c %%a keeper) = 700 && "
-                "test \"$(stat -c %%a keeper/* pki/*.key | sort -u)\" = 600 && test -d "
-                "pki/manufacturers && "
-                "test ! -e pki.new && test ! -e keeper.new"));
+    CHECK(
+        shell("cd data && test $(ls keeper | wc -l) = 6 && test $(stat -c %%a keeper) = 700 && "
+              "test \"$(stat -c %%a keeper/* keys/*/* | sort -u)\" = 600 && test -d "
+              "pki/manufacturers && "
+              "! ls pki/*.key && test ! -e pki.new && test ! -e keeper.new && test ! -e keys.new"));
     REQUIRE(shell("sha256sum data/pki/root.pem data/keeper/issuer.key >before"));
     CHECK(pki_make_site(port, &northsea, &why) == PKI_EXISTS);
     CHECK(shell("sha256sum -c before"));
@@ -131,7 +133,8 @@ TEST(
     CHECK(!found.is_due && !found.is_renewed && shell("sha256sum -c before"));
     /* the same under the services key, ending in nine days */
     REQUIRE(shell("cd data/pki && openssl x509 -in gateway.pem -x509toreq -copy_extensions copyall "
-                  "-signkey gateway.key -out g.csr && openssl x509 -req -in g.csr -CA services.pem "
+                  "-signkey ../keys/gateway/gateway.key -out g.csr && openssl x509 -req -in g.csr "
+                  "-CA services.pem "
                   "-CAkey ../keeper/services.key -copy_extensions copyall -days 9 -out g.pem && "
                   "cat g.pem services.pem >gateway.pem && rm g.csr g.pem"));
     struct pki_renewal before;
@@ -139,7 +142,8 @@ TEST(
     CHECK(!before.is_due && !before.is_renewed); /* nine days of nine are left */
     REQUIRE(
         shell("cd data/pki && openssl x509 -in gateway.pem -x509toreq -copy_extensions copyall "
-              "-signkey gateway.key -out g.csr && printf '[c]\ndatabase=i\nnew_certs_dir=.\n"
+              "-signkey ../keys/gateway/gateway.key -out g.csr && printf "
+              "'[c]\ndatabase=i\nnew_certs_dir=.\n"
               "rand_serial=yes\ndefault_md=sha256\npolicy=p\ncopy_extensions=copyall\n"
               "unique_subject=no\n[p]\ncommonName=supplied\norganizationName=optional\n' >ca "
               "&& : >i && openssl ca -config ca -name c -batch -notext -in g.csr -cert "
@@ -155,7 +159,8 @@ TEST(
         shell("cd data/pki && openssl verify -x509_strict -CAfile root.pem -untrusted gateway.pem "
               "-purpose sslserver -verify_hostname gw.example gateway.pem && openssl verify "
               "-CAfile root.pem -untrusted gateway.pem -verify_ip 192.0.2.7 gateway.pem && test "
-              "\"$(openssl pkey -in gateway.key -pubout)\" = \"$(openssl x509 -in gateway.pem "
+              "\"$(openssl pkey -in ../keys/gateway/gateway.key -pubout)\" = \"$(openssl x509 -in "
+              "gateway.pem "
               "-noout -pubkey)\""));
     REQUIRE(pki_renew_server(port, in_scratch("data"), "gateway", &services, &found, &why)
             == PKI_OK);
@@ -169,12 +174,21 @@ TEST("a making that was cut goes on, and keys without their certificates are nev
     struct port *port = port_open(ignore_event, NULL);
     struct port_why why = {0};
     struct pki_site northsea = site();
-    REQUIRE(shell("mkdir -p data/pki.new data/keeper.new && echo half >data/pki.new/root.key"));
+    REQUIRE(shell("mkdir -p data/keys.new/offline data/keeper.new && echo half "
+                  ">data/keys.new/offline/root.key"));
     REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
-    CHECK(shell("openssl pkey -in data/pki/root.key -noout"));
-    REQUIRE(shell("cp data/keeper/issuer.key issuer.key && mv data/pki data/pki.new"));
-    REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
-    CHECK(shell("cmp issuer.key data/keeper/issuer.key && test -e data/pki/root.pem"));
+    CHECK(shell("openssl pkey -in data/keys/offline/root.key -noout"));
+    static const char *const cuts[] = {
+        "mv data/pki data/pki.new",
+        "mv data/pki data/pki.new && mv data/keeper data/keeper.new",
+    };
+    REQUIRE(shell("cp data/keeper/issuer.key data/keys/ingest/ingest.key ."));
+    for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+        REQUIRE(shell("%s", cuts[i]));
+        REQUIRE(pki_make_site(port, &northsea, &why) == PKI_OK);
+        CHECK(shell("cmp issuer.key data/keeper/issuer.key && test -e data/pki/root.pem"
+                    " && cmp ingest.key data/keys/ingest/ingest.key"));
+    }
     REQUIRE(shell("mv data/pki data/elsewhere"));
     CHECK(pki_make_site(port, &northsea, &why) == PKI_BAD);
     CHECK(shell("cmp issuer.key data/keeper/issuer.key"));

@@ -64,7 +64,7 @@ enum pki_result pki_renew_server(struct port *port,
     if (!pki_path(dir, data, "pki")) {
         return pki_refuse(PKI_BAD, why, "the path of the data folder is too long");
     }
-    enum pki_result result = pki_read_entity(port, dir, stem, &server, why);
+    enum pki_result result = pki_read_certificate(port, dir, stem, &server, why);
     if (result != PKI_OK) {
         return result;
     }

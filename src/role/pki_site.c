@@ -17,8 +17,13 @@ struct making {
     struct port *port;
     const struct pki_site *site;
     struct port_why *why;
-    char pki[PKI_PATH_MAX];    /* DATA/pki.new */
-    char keeper[PKI_PATH_MAX]; /* DATA/keeper.new */
+    char pki[PKI_PATH_MAX];     /* DATA/pki.new: certificates */
+    char keeper[PKI_PATH_MAX];  /* DATA/keeper.new: the keys that sign */
+    char offline[PKI_PATH_MAX]; /* DATA/keys.new/offline: the root's */
+    char gateway[PKI_PATH_MAX]; /* DATA/keys.new/gateway, and so on: a folder for each role, so that
+                                 */
+    char control[PKI_PATH_MAX]; /* none can read another's */
+    char ingest[PKI_PATH_MAX];
     int64_t now_ms;
     struct pki_entity root, issuer, services;
 };
@@ -129,8 +134,11 @@ static bool add_host(struct x509_spec *spec, struct host_names *names, const cha
     return true;
 }
 
-/* The server certificate STEM.pem, followed by the services CA, with its key beside it. */
-static enum pki_result make_server(struct making *m, const char *stem, const char *common_name)
+/* The server certificate STEM.pem, followed by the services CA; its key goes to `key_dir`. */
+static enum pki_result make_server(struct making *m,
+                                   const char *stem,
+                                   const char *common_name,
+                                   const char *key_dir)
 {
     static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
     char file[64];
@@ -165,7 +173,7 @@ static enum pki_result make_server(struct making *m, const char *stem, const cha
     }
     const struct pki_entity *chain[] = {&entity, &m->services};
     (void)snprintf(file, sizeof file, "%s.key", stem);
-    enum pki_result result = pki_write_key(m->port, m->pki, file, entity.key, m->why);
+    enum pki_result result = pki_write_key(m->port, key_dir, file, entity.key, m->why);
     if (result == PKI_OK) {
         (void)snprintf(file, sizeof file, "%s.pem", stem);
         result = pki_write_chain(m->port, m->pki, file, chain, COUNT_OF(chain), m->why);
@@ -194,7 +202,7 @@ static enum pki_result write_authorities(struct making *m)
         const char *certificate;
         const struct pki_entity *entity;
     } rows[] = {
-        {m->pki, "root.key", "root.pem", &m->root},
+        {m->offline, "root.key", "root.pem", &m->root},
         {m->keeper, "issuer.key", "issuer.pem", &m->issuer},
         {m->keeper, "services.key", "services.pem", &m->services},
     };
@@ -212,14 +220,25 @@ static enum pki_result write_authorities(struct making *m)
 static enum pki_result make_folders(struct making *m)
 {
     char manufacturers[PKI_PATH_MAX];
-    if (!pki_path(m->pki, m->site->data, "pki.new")
-        || !pki_path(m->keeper, m->site->data, "keeper.new")
-        || !pki_path(manufacturers, m->pki, "manufacturers")) {
-        return pki_refuse(PKI_BAD, m->why, "the path of the data folder is too long");
-    }
-    if (port_folder_make(m->port, manufacturers) != PORT_OK
-        || port_folder_make(m->port, m->keeper) != PORT_OK) {
-        return pki_refuse(PKI_FAILED, m->why, "%s could not be made", m->pki);
+    const struct {
+        char *path;
+        const char *name;
+    } rows[] = {
+        {m->pki, "pki.new"},
+        {manufacturers, "pki.new/manufacturers"},
+        {m->keeper, "keeper.new"},
+        {m->offline, "keys.new/offline"},
+        {m->gateway, "keys.new/gateway"},
+        {m->control, "keys.new/control"},
+        {m->ingest, "keys.new/ingest"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (!pki_path(rows[i].path, m->site->data, rows[i].name)) {
+            return pki_refuse(PKI_BAD, m->why, "the path of the data folder is too long");
+        }
+        if (port_folder_make(m->port, rows[i].path) != PORT_OK) {
+            return pki_refuse(PKI_FAILED, m->why, "%s could not be made", rows[i].path);
+        }
     }
     return PKI_OK;
 }
@@ -229,10 +248,11 @@ static enum pki_result make_all(struct making *m)
     enum pki_result result = make_folders(m);
     result = result == PKI_OK ? make_authorities(m) : result;
     result = result == PKI_OK ? write_authorities(m) : result;
-    result = result == PKI_OK ? make_server(m, "gateway", "Holdfast gateway") : result;
-    result = result == PKI_OK ? make_server(m, "devices", "Holdfast device services") : result;
+    result = result == PKI_OK ? make_server(m, "gateway", "Holdfast gateway", m->gateway) : result;
+    result = result == PKI_OK ? make_server(m, "devices", "Holdfast device services", m->control)
+                              : result;
     result = result == PKI_OK
-                 ? make_named(m, "ingest", "holdfast ingest", X509_KEY_AGREEMENT, m->pki)
+                 ? make_named(m, "ingest", "holdfast ingest", X509_KEY_AGREEMENT, m->ingest)
                  : result;
     result = result == PKI_OK
                  ? make_named(m, "trust", "holdfast trust", X509_DIGITAL_SIGNATURE, m->keeper)
@@ -246,48 +266,66 @@ static enum pki_result make_all(struct making *m)
     return result;
 }
 
-/* The keeper's folder moves first: a site is there when its DATA/pki is. */
+/* In this order: a site is there when its DATA/pki is. What each holds last says that it is whole.
+ */
+static const struct {
+    const char *name, *fresh, *mark;
+} folders[] = {
+    {"keys", "keys.new", "ingest/ingest.key"},
+    {"keeper", "keeper.new", "issuer.key"},
+    {"pki", "pki.new", "trust.pem"},
+};
+
+static bool is_there(const struct making *m, const char *folder, const char *mark)
+{
+    char path[PKI_PATH_MAX];
+    return pki_path(path, m->site->data, folder) && pki_has_file(m->port, path, mark);
+}
+
 static enum pki_result move_into_place(struct making *m)
 {
-    char pki[PKI_PATH_MAX];
-    char keeper[PKI_PATH_MAX];
-    if (!pki_path(pki, m->site->data, "pki") || !pki_path(keeper, m->site->data, "keeper")) {
-        return PKI_BAD;
-    }
-    bool keeper_moved = pki_has_file(m->port, keeper, "issuer.key");
-    if ((!keeper_moved && port_rename(m->port, m->keeper, keeper) != PORT_OK)
-        || port_dir_sync(m->port, m->site->data) != PORT_OK
-        || port_rename(m->port, m->pki, pki) != PORT_OK
-        || port_dir_sync(m->port, m->site->data) != PORT_OK) {
-        return pki_refuse(PKI_FAILED, m->why, "%s could not be moved into place", m->pki);
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        char from[PKI_PATH_MAX];
+        char to[PKI_PATH_MAX];
+        if (!pki_path(from, m->site->data, folders[i].fresh)
+            || !pki_path(to, m->site->data, folders[i].name)) {
+            return pki_refuse(PKI_BAD, m->why, "the path of the data folder is too long");
+        }
+        if ((!is_there(m, folders[i].name, folders[i].mark)
+             && port_rename(m->port, from, to) != PORT_OK)
+            || port_dir_sync(m->port, m->site->data) != PORT_OK) {
+            return pki_refuse(PKI_FAILED, m->why, "%s could not be moved into place", from);
+        }
     }
     return PKI_OK;
 }
 
+/* Cut between two moves: what was not moved yet is whole beside it. */
+static bool can_go_on(const struct making *m)
+{
+    bool all = true;
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        all = all
+              && (is_there(m, folders[i].name, folders[i].mark)
+                  || is_there(m, folders[i].fresh, folders[i].mark));
+    }
+    return all;
+}
+
 enum pki_result pki_make_site(struct port *port, const struct pki_site *site, struct port_why *why)
 {
-    char pki[PKI_PATH_MAX];
-    char keeper[PKI_PATH_MAX];
     enum time_quality quality;
     struct making m = {.port = port, .site = site, .why = why};
     m.now_ms = port_wall_ms(port, &quality) / 1000 * 1000;
-    if (!pki_path(pki, site->data, "pki") || !pki_path(keeper, site->data, "keeper")) {
-        return pki_refuse(PKI_BAD, why, "the path of the data folder is too long");
+    if (is_there(&m, "pki", "root.pem")) {
+        return pki_refuse(PKI_EXISTS, why, "%s/pki/root.pem is there already; nothing was changed",
+                          site->data);
     }
-    if (pki_has_file(port, pki, "root.pem")) {
-        return pki_refuse(PKI_EXISTS, why, "%s/root.pem is there already; nothing was changed",
-                          pki);
-    }
-    if (!pki_path(m.pki, site->data, "pki.new") || !pki_path(m.keeper, site->data, "keeper.new")) {
-        return pki_refuse(PKI_BAD, why, "the path of the data folder is too long");
-    }
-    if (pki_has_file(port, keeper, "issuer.key")) {
-        /* Cut between the two moves: the other folder is whole. Or the certificates were taken
-         * away. */
-        if (!pki_has_file(port, m.pki, "trust.pem")) {
+    if (is_there(&m, "keys", folders[0].mark) || is_there(&m, "keeper", folders[1].mark)) {
+        if (!can_go_on(&m)) { /* the certificates were taken away */
             return pki_refuse(PKI_BAD, why,
-                              "%s has keys, but %s/root.pem is missing; nothing was changed",
-                              keeper, pki);
+                              "%s has keys, but pki/root.pem is missing there; nothing was changed",
+                              site->data);
         }
         return move_into_place(&m);
     }

@@ -148,11 +148,13 @@ static bool fill(struct spool *s, struct ingesting *in, uint64_t until)
 
 static bool set_up(struct ingesting *in, struct sim_world *world)
 {
-    static const char *const folders[] = {"/", "/data", "/data/gateway", "/data/gateway/gw-1"};
+    static const char *const folders[] = {"/", "/data", "/data/keys", "/data/gateway",
+                                          "/data/gateway/gw-1"};
     uint8_t bytes[2048];
     struct writer pem = writer_over(bytes, sizeof bytes);
     struct port *port = sim_start(world, CUTS_MACHINE, on_ingest_event, NULL);
     bool ok = port_dir_make(port, "/data/pki") == PORT_OK
+              && port_dir_make(port, "/data/keys/ingest") == PORT_OK
               && port_dir_make(port, "/data/store") == PORT_OK
               && port_dir_make(port, "/data/run") == PORT_OK
               && port_dir_make(port, "/data/gateway/gw-1/spool") == PORT_OK;
@@ -163,7 +165,7 @@ static bool set_up(struct ingesting *in, struct sim_world *world)
     ok = ok && port_file_replace(port, "/data/pki/issuer.pem", writer_slice(&pem)) == PORT_OK;
     writer_reset(&pem);
     ok = ok && key_to_pem(in->site.ingest, &pem) == KEY_OK
-         && port_file_replace(port, "/data/pki/ingest.key", writer_slice(&pem)) == PORT_OK;
+         && port_file_replace(port, "/data/keys/ingest/ingest.key", writer_slice(&pem)) == PORT_OK;
     port_close_all(port);
     return ok;
 }

@@ -59,7 +59,7 @@ def makes(site):
                          "--port-base", str(site.base))
     need("root.key" in said, "init says what to keep safe")
     site.holdfast("init", "--dir", "site", status=6)
-    for path in [*site.data.glob("keeper/*.key"), *site.data.glob("pki/*.key"), site.data / "operator.token", site.data / "env"]:
+    for path in [*site.data.glob("keeper/*.key"), *site.data.glob("keys/*/*.key"), site.data / "operator.token", site.data / "env"]:
         need(path.stat().st_mode & 0o077 == 0, f"{path} is readable by others")
     site.holdfast("check", "--config", "site/holdfast.toml")
 
@@ -67,12 +67,14 @@ def makes(site):
 def reissue(site, name, days, age_days=0):
     """The server certificate NAME.pem once more, with the same key and names, as if made `age_days` ago."""
     pki = site.data / "pki"
+    role = {"gateway": "gateway", "devices": "control"}[name]
     times = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 86400 * d)) for d in (-age_days, days)]
     (site.dir / "index.txt").touch()
     (site.dir / "ca.cnf").write_text(
         f"[ca]\ndefault_ca=c\n[c]\ndatabase={site.dir}/index.txt\nnew_certs_dir={site.dir}\nrand_serial=yes\ndefault_md=sha256\n"
         "policy=p\nunique_subject=no\ncopy_extensions=copyall\n[p]\ncommonName=optional\norganizationName=optional\n")
-    subprocess.run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-signkey", f"{name}.key", "-out", site.dir / "new.csr"],
+    subprocess.run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-signkey", f"../keys/{role}/{name}.key", "-out",
+                    site.dir / "new.csr"],
                    cwd=pki, input=(pki / f"{name}.pem").read_bytes(), check=True, capture_output=True)
     subprocess.run(["openssl", "ca", "-config", site.dir / "ca.cnf", "-in", site.dir / "new.csr", "-cert", "services.pem", "-keyfile",
                     "../keeper/services.key", "-startdate", times[0], "-enddate", times[1], "-preserveDN", "-batch", "-notext", "-out",
