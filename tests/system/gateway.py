@@ -178,7 +178,7 @@ def publish_packet(topic, payload, packet_id=0, version=5, qos=1, flags=0, prope
 
 
 class Client:
-    def __init__(self, gateway, name="alpha", d=None, session=(None, None)):
+    def __init__(self, gateway, name="alpha", d=None, session=(None, None), source=None):
         d = d or gateway.d
         context, offered = session
         if context is None:
@@ -187,7 +187,7 @@ class Client:
             context.load_verify_locations(f"{d}/root.pem")
             if name:
                 context.load_cert_chain(f"{d}/{name}.pem", f"{d}/{name}.key")
-        plain = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE)
+        plain = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE, source_address=source and (source, 0))
         self.socket = context.wrap_socket(plain, server_hostname="localhost", session=offered)
         self.socket.setblocking(False)
         self.lock = threading.Lock()

@@ -131,6 +131,21 @@ TEST("many addresses share one bucket once the table is full of ones that still 
     CHECK_U64(a.peers.evicted, 1);
 }
 
+TEST("whoever owes is remembered when its connections are gone")
+{
+    struct gw_entrance a = fresh((struct gw_rate){.per_s = 1, .burst = 4}, 100);
+    unsigned granted = 0;
+    for (uint32_t n = 0; n < 1000; n++) {
+        if (ask(&a, n, SECOND) == GW_ENTRY_GRANTED) {
+            granted++;
+            done(&a, n, true, SECOND);
+        }
+    }
+    CHECK_U64(granted, MAX + 4);
+    CHECK_U64(a.peers.evicted, 0);
+    gw_admission_check(&a);
+}
+
 TEST("whoever has a connection on its way keeps its entry, however many come after it")
 {
     struct gw_entrance a = fresh((struct gw_rate){.per_s = 1000, .burst = 4}, 1);
