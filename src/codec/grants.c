@@ -244,8 +244,7 @@ static const char *publish_fault(struct slice filter)
     if (slice_is_text(first, "hf")) {
         return "an application cannot publish below hf/, where devices do";
     }
-    return first.len > 0 && first.at[0] == '$' ? "topics that begin with $ are the server's (4.7.2)"
-                                               : NULL;
+    return slice_is_text(first, "$SYS") ? "topics below $SYS/ are the server's (4.7.2)" : NULL;
 }
 
 static const char *filter_fault(struct slice filter)

@@ -18,17 +18,21 @@ static bool is_up(struct gateway_conn *c)
     return port_send(c->port, (struct slice){0});
 }
 
+static void give_up(struct gateway *g, struct gateway_conn *c, const char *why)
+{
+    struct mqtt_fault fault = {.reason = MQTT_QUOTA_EXCEEDED, .clause = why};
+    gateway_conn_refuse(g, c, GW_GATE_MQTT, fault);
+    c->is_closing = true;
+    port_abort(c->port);
+}
+
 void gateway_conn_send(struct gateway *g, struct gateway_conn *c, struct slice bytes)
 {
     if (bytes.len == 0 || port_send(c->port, bytes) || c->is_closing || !is_up(c)) {
         return;
     }
     /* It sends and sends and never reads: its answers have filled their buffer. */
-    struct mqtt_fault fault = {.reason = MQTT_QUOTA_EXCEEDED,
-                               .clause = "reads none of its answers"};
-    gateway_conn_refuse(g, c, GW_GATE_MQTT, fault);
-    c->is_closing = true;
-    port_abort(c->port);
+    give_up(g, c, "reads none of its answers");
 }
 
 static void drop_reason_string(struct mqtt_packet *packet)
@@ -59,6 +63,9 @@ static void send_packet(struct gateway *g, struct gateway_conn *c, struct mqtt_p
     }
     if (w.len <= c->session.peer_packet_max) { /* 3.1.2.11.4: what is still too large is not sent */
         gateway_conn_send(g, c, writer_slice(&w));
+    } else if (packet->type == MQTT_CONNACK || packet->type == MQTT_SUBACK
+               || packet->type == MQTT_UNSUBACK) {
+        give_up(g, c, "takes no packet as large as its answer"); /* it would wait for ever */
     }
     if (packet->type == MQTT_CONNACK && c->session_number != 0) {
         gw_broker_ready_push(g->broker, c->session_number); /* what waited for it */

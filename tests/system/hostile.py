@@ -160,7 +160,7 @@ def invented(platform, links):
         device = b"invented" + i.to_bytes(8, "big")
         topic = b"hf/1/hf1:" + device.hex().encode() + b"/j/line"
         bad += [links[0].with_(device=device), links[0].with_(device=device, payload=bytes(range(200))),
-                links[0].with_(device=device, payload=b""), links[0].with_(kind=spool.PUBLISHED, device=device, topic=topic, payload=b'{"pressure": 3}', rest=b"")]
+                links[0].with_(device=device, payload=b""), links[0].with_(kind=spool.PUBLISHED, device=device, topic=topic, payload=b'{"pressure": 3}', rest=b"\0")]
     before = platform.sql("SELECT device FROM device ORDER BY device")
     refused_as(platform, "invented devices", bad, {"not-enrolled": len(bad)})
     need(platform.sql("SELECT device FROM device ORDER BY device") == before, "a row was made for an invented device")

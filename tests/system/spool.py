@@ -70,5 +70,8 @@ def acknowledge(folder, build):
 
 
 def inject(folder, build, bad):
-    """Appends records while the gateway does not run; the position behind the last."""
+    """Appends records while the gateway does not run; the position behind the last. A gateway's lifetime clock never goes back: a
+    spool where it did would be none of its own to the gateway that starts on it."""
+    clock = max([r.clock for r in records(folder, build)] + [bytes(8)])
+    bad = [record.with_(clock=clock) if record.version == 2 else record for record in bad]
     return int(tool("inject", folder, build=build, text="".join(record.bytes().hex() + "\n" for record in bad)))
