@@ -133,6 +133,7 @@ struct gateway {
     uint64_t staged_count, committing_count; /* records that wait, and that are being synced */
     uint64_t expected_count; /* records that may wait before the next batch is full */
     int64_t wall_ms;         /* of the event that is being handled */
+    uint64_t now_ms;         /* the same by the clock that never goes back */
     enum time_quality wall_quality;
     uint64_t number;        /* of the newest connection */
     uint64_t refusals_told; /* of refusals.total, in the file of refusals; UINT64_MAX: no file */

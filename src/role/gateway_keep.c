@@ -227,7 +227,7 @@ int gateway_sessions_begin(struct gateway *g)
                         "sessions need records that are not there any more");
     }
     g->clock_base_ms = gw_broker_clock(g->broker) + 1;
-    g->started_ms = port_now_ms(g->port);
+    g->started_ms = g->now_ms = port_now_ms(g->port);
     g->floor = g->floor_written = floor;
     return failed;
 }

@@ -11,12 +11,13 @@
 
 enum {
     SESSION_STEPS_MAX = 4096, /* records that end one session */
-    DUE_LATER_MS = 1000       /* a will that finds a full queue */
+    DUE_LATER_MS = 1000,      /* a will that finds a full queue */
+    RESERVE_SEGMENTS = 4      /* of the spool, not for messages */
 };
 
 uint64_t gateway_clock(const struct gateway *g)
 {
-    return g->clock_base_ms + (port_now_ms(g->port) - g->started_ms);
+    return g->clock_base_ms + (g->now_ms - g->started_ms);
 }
 
 /* ---- records of sessions ---- */
@@ -141,6 +142,19 @@ static struct gw_event take_routed(struct gateway *g,
     return staged(at, MQTT_SUCCESS);
 }
 
+/* What most messages are: a device's, for ingest alone, while nobody here is subscribed to
+ * anything. */
+static bool is_only_for_ingest(const struct gateway *g, const struct bus_record *record)
+{
+    struct gw_broker_counts counts;
+    if (record->kind != BUS_PUBLISHED || record->delivery.qos == 2
+        || record->delivery.is_retained) {
+        return false;
+    }
+    gw_broker_count(g->broker, &counts);
+    return counts.subscriptions == 0;
+}
+
 static struct gw_event publish_it(struct gateway *g,
                                   struct gateway_conn *c,
                                   const struct gw_effect *effect)
@@ -163,6 +177,10 @@ static struct gw_event publish_it(struct gateway *g,
     };
     if (is_for_ingest(&record.device, record.topic)) {
         record.kind = BUS_PUBLISHED;
+    }
+    if (is_only_for_ingest(g, &record)) {
+        record.delivery.packet_id = 0;
+        return take_unheard(g, c, &record);
     }
     const struct gw_message message = {
         .topic = record.topic,
@@ -189,6 +207,18 @@ static struct gw_event publish_it(struct gateway *g,
     return (struct gw_event){.kind = GW_QUEUE_FULL};
 }
 
+/*
+ * The last segments are for what makes room: ends of sessions, acknowledgements, what is written
+ * again so that the oldest segments can go. Without them a spool full of messages could hold its
+ * own oldest segment for ever.
+ */
+static bool is_reserve_reached(const struct gateway *g)
+{
+    uint64_t reserve = RESERVE_SEGMENTS * g->limits.spool_segment_bytes;
+    return g->limits.spool_budget_bytes >= 16 * reserve
+           && bus_bytes_on_disk(g->bus) + reserve > g->limits.spool_budget_bytes;
+}
+
 struct gw_event gateway_session_publish(struct gateway *g,
                                         struct gateway_conn *c,
                                         const struct gw_effect *effect)
@@ -201,6 +231,9 @@ struct gw_event gateway_session_publish(struct gateway *g,
     }
     if (p->qos == 2 && !gw_broker_inbound_may(g->broker, c->session_number)) {
         return staged(0, MQTT_QUOTA_EXCEEDED);
+    }
+    if (is_reserve_reached(g)) {
+        return (struct gw_event){.kind = GW_NO_ROOM};
     }
     struct gw_event answer = publish_it(g, c, effect);
     if (answer.kind == GW_STAGED && answer.staged.reason < MQTT_UNSPECIFIED_ERROR) {
