@@ -110,11 +110,13 @@ static void make(struct bus_record *r, uint8_t *room)
     case TRICK_INVENT_DEVICE: random_bytes(r->device.bytes, sizeof r->device.bytes); return;
     case TRICK_LINK:
         r->kind = BUS_LINKED;
+        r->delivery = (struct bus_delivery){0};
         r->topic = r->payload = (struct slice){0};
         random_bytes(r->exporter_digest, sizeof r->exporter_digest);
         return;
     case TRICK_UNLINK:
         r->kind = BUS_UNLINKED;
+        r->delivery = (struct bus_delivery){0};
         r->topic = (struct slice){0};
         r->payload = slice_text("so it is said");
         return;
