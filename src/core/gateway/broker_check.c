@@ -59,7 +59,9 @@ static void add_session(struct gw_broker *b,
                           | (uint64_t)sub->options.retain_handling << 4);
     }
     for (uint32_t i = s->inbound.head; i != NONE; i = b->inbounds[i].next) {
-        add_number(h, b->inbounds[i].is_durable ? b->inbounds[i].packet_id : 0);
+        if (b->inbounds[i].is_durable) {
+            add_number(h, b->inbounds[i].packet_id);
+        }
     }
     for (uint32_t i = s->queue.head; i != NONE; i = b->deliveries[i].next) {
         if (!gw_is_expired(b, &b->deliveries[i], clock_ms)) {
