@@ -139,7 +139,7 @@ static bool move_some(struct gw_broker *b, const struct session *s, struct sessi
         struct session_move move = {.n = d->n};
         uint32_t own = gw_subscription_by_share(b, s, d->share);
         uint32_t member = NONE, full = NONE;
-        if (own != NONE) {
+        if (own != NONE && b->subscriptions[own].group != NONE) {
             member = gw_group_pick(b, b->subscriptions[own].group, 1, 0, s, &full);
             member = member != NONE ? member : full;
         }

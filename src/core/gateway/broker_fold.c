@@ -171,8 +171,10 @@ static enum gw_fold fold_kept(struct gw_broker *b, const struct bus_record *r, u
         return GW_FOLD_FULL;
     }
     uint32_t old = b->topics.nodes[node].retained;
-    if (old != GW_NODE_NONE && old != i) {
-        return GW_FOLD_DAMAGED; /* something newer is retained there */
+    bool is_elsewhere = i != NONE && b->messages[i].node != NONE && b->messages[i].node != node;
+    if ((old != GW_NODE_NONE && old != i) || is_elsewhere) {
+        gw_topics_release(&b->topics, node);
+        return GW_FOLD_DAMAGED; /* something newer is retained there, or it was another topic's */
     }
     if (i == NONE) {
         i = gw_message_new(b, at, size_of(r), r->delivery.expires_ms);
@@ -320,17 +322,25 @@ static bool deliveries_fit(const struct gw_broker *b, uint32_t count)
     return count <= b->limits.deliveries_max - b->counts.deliveries;
 }
 
+static bool brought_lies_before(const struct session_record *r, uint64_t at)
+{
+    struct session_item item;
+    for (struct slice rest = r->items; session_item_next(&rest, &item);) {
+        if (item.position >= at) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Room for what a subscription brought, and for those of its messages that are not known yet. */
-static bool brought_fits(const struct gw_broker *b, const struct session_record *r, uint64_t at)
+static bool brought_fits(const struct gw_broker *b, const struct session_record *r)
 {
     uint32_t count = 0, missing = 0;
     struct session_item item;
     for (struct slice rest = r->items; session_item_next(&rest, &item);) {
         count++;
         missing += gw_message_find(b, item.position) == NONE;
-        if (at != 0 && item.position >= at) {
-            return false;
-        }
     }
     return deliveries_fit(b, count) && missing <= b->limits.messages_max - b->counts.messages;
 }
@@ -344,7 +354,10 @@ static enum gw_fold fold_subscribed(struct gw_broker *b,
         (void)touch(b, r->session);
         return GW_FOLDED;
     }
-    if (!brought_fits(b, r, at) || !gw_subscription_fits(b, has, r->filter)) {
+    if (at != 0 && !brought_lies_before(r, at)) {
+        return GW_FOLD_DAMAGED;
+    }
+    if (!brought_fits(b, r) || !gw_subscription_fits(b, has, r->filter)) {
         return GW_FOLD_FULL;
     }
     struct session *s = touch(b, r->session);
@@ -463,6 +476,9 @@ static enum gw_fold fold_moved(struct gw_broker *b,
     uint32_t count = 0;
     for (struct slice rest = r->items; session_move_next(&rest, &move);) {
         count += move.to != 0;
+        if (at != 0 && move.position >= at) {
+            return GW_FOLD_DAMAGED;
+        }
     }
     if (!deliveries_fit(b, count)
         || (count > b->limits.messages_max - b->counts.messages && !is_live)) {
@@ -695,6 +711,7 @@ enum gw_fold gw_broker_apply(struct gw_broker *b, const struct bus_record *r, ui
     if (at == 0 && r->kind != BUS_STARTED) { /* a journal begins with its first process */
         return GW_FOLD_DAMAGED;
     }
+    b->is_replaying = true;
     return advance(b, r->clock_ms, at) ? fold(b, r, false, at) : GW_FOLD_DAMAGED;
 }
 
@@ -727,6 +744,7 @@ enum gw_fold gw_broker_replayed(struct gw_broker *b, uint64_t floor)
         }
     }
     gw_messages_sort(b);
+    b->is_replaying = false;
     return GW_FOLDED;
 }
 

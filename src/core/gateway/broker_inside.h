@@ -147,6 +147,7 @@ struct gw_broker {
     uint64_t clock_ms;
     uint64_t at; /* of the newest record */
     bool has_begun;
+    bool is_replaying; /* messages are in no order yet */
     uint64_t seed;
 
     struct gw_texts texts;
