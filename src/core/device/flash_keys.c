@@ -114,9 +114,7 @@ void flash_keys_did(struct flash_keys *k)
 
 /* ---- changes ---- */
 
-struct record {
-    struct slice own_key, own_certificate, renewed_key, renewed_certificate, next;
-};
+static const struct slice none;
 
 static struct slice key_of(const struct flash_key *key)
 {
@@ -128,26 +126,22 @@ static struct slice certificate_of(const struct flash_identity *identity)
     return slice_of(identity->certificate, identity->certificate_len);
 }
 
-static struct record record_of(const struct flash_keys *k)
-{
-    return (struct record){.own_key = key_of(&k->own.key),
-                           .own_certificate = certificate_of(&k->own),
-                           .renewed_key = key_of(&k->renewed.key),
-                           .renewed_certificate = certificate_of(&k->renewed),
-                           .next = key_of(&k->next)};
-}
-
-static enum flash_keys_result store(struct flash_keys *k, const struct record *record)
+static enum flash_keys_result store(struct flash_keys *k,
+                                    struct slice own_key,
+                                    struct slice own_certificate,
+                                    struct slice renewed_key,
+                                    struct slice renewed_certificate,
+                                    struct slice next)
 {
     uint64_t position;
     struct writer w = writer_over(k->record, k->record_cap);
     INVARIANT(k->state != FLASH_KEYS_STARTING);
     write_u8(&w, VERSION);
-    write_prefixed_u16(&w, record->own_key);
-    write_prefixed_u16(&w, record->own_certificate);
-    write_prefixed_u16(&w, record->renewed_key);
-    write_prefixed_u16(&w, record->renewed_certificate);
-    write_prefixed_u16(&w, record->next);
+    write_prefixed_u16(&w, own_key);
+    write_prefixed_u16(&w, own_certificate);
+    write_prefixed_u16(&w, renewed_key);
+    write_prefixed_u16(&w, renewed_certificate);
+    write_prefixed_u16(&w, next);
     if (!writer_ok(&w) || flash_log_append(&k->log, writer_slice(&w), &position) != FLASH_LOG_OK) {
         wipe(k->record, k->record_cap);
         return FLASH_KEYS_TOO_LONG;
@@ -158,12 +152,12 @@ static enum flash_keys_result store(struct flash_keys *k, const struct record *r
 
 enum flash_keys_result flash_keys_next(struct flash_keys *k, struct slice key)
 {
-    struct record record = record_of(k);
     if (key.len == 0 || key.len > FLASH_KEY_MAX) {
         return FLASH_KEYS_TOO_LONG;
     }
-    record.next = key;
-    enum flash_keys_result result = store(k, &record);
+    enum flash_keys_result result =
+        store(k, key_of(&k->own.key), certificate_of(&k->own), key_of(&k->renewed.key),
+              certificate_of(&k->renewed), key);
     if (result == FLASH_KEYS_OK) {
         wipe(&k->next, sizeof k->next);
         k->next.len = (uint16_t)key.len;
@@ -176,17 +170,16 @@ enum flash_keys_result flash_keys_certified(struct flash_keys *k, struct slice c
 {
     bool is_first = k->own.key.len == 0;
     struct flash_identity *to = is_first ? &k->own : &k->renewed;
-    struct record record = record_of(k);
     if (k->next.len == 0) {
         return FLASH_KEYS_REFUSED;
     }
     if (certificate.len == 0 || certificate.len > FLASH_CERTIFICATE_MAX) {
         return FLASH_KEYS_TOO_LONG;
     }
-    *(is_first ? &record.own_key : &record.renewed_key) = record.next;
-    *(is_first ? &record.own_certificate : &record.renewed_certificate) = certificate;
-    record.next = slice_of(NULL, 0);
-    enum flash_keys_result result = store(k, &record);
+    enum flash_keys_result result = is_first
+                                        ? store(k, key_of(&k->next), certificate, none, none, none)
+                                        : store(k, key_of(&k->own.key), certificate_of(&k->own),
+                                                key_of(&k->next), certificate, none);
     if (result == FLASH_KEYS_OK) {
         to->key = k->next;
         to->certificate_len = (uint16_t)certificate.len;
@@ -198,15 +191,11 @@ enum flash_keys_result flash_keys_certified(struct flash_keys *k, struct slice c
 
 enum flash_keys_result flash_keys_used(struct flash_keys *k)
 {
-    struct record record = record_of(k);
     if (k->renewed.key.len == 0) {
         return FLASH_KEYS_REFUSED;
     }
-    record.own_key = record.renewed_key;
-    record.own_certificate = record.renewed_certificate;
-    record.renewed_key = slice_of(NULL, 0);
-    record.renewed_certificate = slice_of(NULL, 0);
-    enum flash_keys_result result = store(k, &record);
+    enum flash_keys_result result = store(k, key_of(&k->renewed.key), certificate_of(&k->renewed),
+                                          none, none, key_of(&k->next));
     if (result == FLASH_KEYS_OK) {
         k->own = k->renewed;
         wipe(&k->renewed, sizeof k->renewed);
