@@ -128,6 +128,24 @@ TEST("keys that rotted are told, and a new enrolment begins over them")
     CHECK(rig.keys.state == FLASH_KEYS_HELD && is_key(&rig.keys.next, "another"));
 }
 
+TEST("a renewal that was not used gives way to a later one, and the old key stays")
+{
+    static const char *const keys[] = {"first key", "second key", "third key"};
+    fresh();
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        CHECK(flash_keys_next(&rig.keys, slice_text("given up")) == FLASH_KEYS_OK);
+        perform();
+        CHECK(flash_keys_next(&rig.keys, slice_text(keys[i])) == FLASH_KEYS_OK);
+        perform();
+        CHECK(flash_keys_certified(&rig.keys, slice_text(keys[i])) == FLASH_KEYS_OK);
+        perform();
+        CHECK(flash_keys_certified(&rig.keys, slice_text("again")) == FLASH_KEYS_REFUSED);
+    }
+    start();
+    CHECK(is_identity(&rig.keys.own, keys[0], keys[0]));
+    CHECK(is_identity(&rig.keys.renewed, keys[2], keys[2]) && !is_on_flash(keys[1]));
+}
+
 TEST("no secret stays in the buffers when nothing is under way")
 {
     fresh();

@@ -115,6 +115,32 @@ TEST("a full log keeps the oldest, refuses the newest, and takes it when room is
     CHECK(r->log.done == 8 && byte_at(r, 8) == 9 && byte_at(r, count) == 99);
 }
 
+TEST("acknowledging leads out of a full log, one record at a time, with starts and without")
+{
+    for (int starts = 0; starts < 2; starts++) {
+        struct rig *r = fresh(limits);
+        uint64_t count = 0;
+        uint64_t unsaved = 0;
+        while (append(r, 1, 1) == FLASH_LOG_OK) {
+            count++;
+        }
+        for (uint64_t done = 1; done <= count; done++) {
+            flash_log_done_to(&r->log, done);
+            bool saved = flash_log_save(&r->log);
+            perform(r);
+            unsaved = saved ? 0 : unsaved + 1;
+            CHECK(r->log.done + unsaved >= done && flash_log_free(&r->log) >= 1);
+            CHECK(unsaved < 40); /* as many as a block holds */
+            CHECK(byte_at(r, done) == (done < count ? 1 : -1));
+            if (starts > 0 && done % 9 == 0) {
+                start(r);
+                CHECK(!r->log.is_hurt && r->log.next == count && r->log.done + unsaved >= done);
+            }
+        }
+        CHECK(append(r, 2, 700) == FLASH_LOG_OK && byte_at(r, count) == 2);
+    }
+}
+
 TEST("what was appended is found after starts, what was done with is not, whatever the unit")
 {
     static const uint32_t units[] = {1, 4, 8, 16, 32, 64};
