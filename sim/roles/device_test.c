@@ -5,6 +5,7 @@
  */
 #include "io/read_all.h"
 #include "io/replace.h"
+#include "role/device_inside.h"
 #include "sim/roles/fixture.h"
 #include "test/test.h"
 
@@ -188,6 +189,48 @@ TEST("certificates are renewed from half of their life on, and telemetry goes on
     check_newest(5, 9);
     CHECK(fixture_drain(&world, PATIENCE_MS));
     fixture_check(&world, true);
+    fixture_end(&world);
+}
+
+/* The first device's renewed certificate has come to nothing once and rests, the old one is in use.
+ */
+static const struct device *let_renewal_rest(void)
+{
+    const struct device *d = plant_device_role(world.plant, 0);
+    int64_t now_ms = sim_wall_ms(world.world, "dev-0000");
+    sim_run_for(world.world, (uint64_t)(d->enroll.renew_at_ms - now_ms) - 10);
+    plant_kill(world.plant, plant_gateway(world.plant, 0), UINT64_MAX);
+    for (int i = 0; i < 300 && d->generation.state != GENERATION_RESTING; i++) {
+        sim_run_for(world.world, 100);
+    }
+    CHECK(d->generation.state == GENERATION_RESTING);
+    CHECK(plant_start(world.plant, plant_gateway(world.plant, 0)) == 0);
+    CHECK(fixture_wait_live(&world, 60000));
+    return d;
+}
+
+TEST("a device whose gateway is gone when its renewed certificate is due waits, and does not spin")
+{
+    struct plant_spec own = {
+        .seed = 62, .gateways = 1, .devices = 1, .certificate_life_ms = 2 * HOUR_MS};
+    REQUIRE(fixture_stand(&world, &own));
+    const struct device *d = let_renewal_rest();
+    uint64_t due_ms = generation_due_ms(&d->generation);
+    REQUIRE(due_ms > port_now_ms(d->port) + 10 && due_ms != UINT64_MAX);
+    sim_run_for(world.world, due_ms - port_now_ms(d->port) - 10);
+    CHECK(d->generation.state == GENERATION_RESTING && plant_live(world.plant) == 1);
+    sim_cut_link(world.world, "dev-0000", "core");
+    sim_cut_link(world.world, "core", "dev-0000");
+    uint64_t before = sim_events(world.world);
+    sim_run_for(world.world, 20000);
+    CHECK(d->link.is_hung_up || d->link.state != LINK_LIVE);
+    CHECK(sim_events(world.world) - before < 5000);
+    sim_heal_link(world.world, "dev-0000", "core");
+    sim_heal_link(world.world, "core", "dev-0000");
+    for (int i = 0; i < 3000 && d->renewed.key != NULL; i++) {
+        sim_run_for(world.world, 100);
+    }
+    CHECK(d->renewed.key == NULL && fixture_wait_live(&world, 60000));
     fixture_end(&world);
 }
 
