@@ -76,10 +76,12 @@ session.lost = () => {
 
 /** @param {URL} url @returns {Promise<View>} */
 async function viewFor(url) {
-  const device = /^\/devices\/([^/]+)\/?$/.exec(url.pathname);
+  const [, kind, name] = /^\/(devices|gateways)\/([^/]+)\/?$/.exec(url.pathname) ?? [];
   if (url.pathname === "/") return (await import("./views/fleet.js")).fleetView(context, url.searchParams);
   if (url.pathname === "/devices") return (await import("./views/devices.js")).devicesView(context, url.searchParams);
-  if (device) return (await import("./views/device.js")).deviceView(context, decodeURIComponent(device[1]), url.searchParams);
+  if (kind === "devices") return (await import("./views/device.js")).deviceView(context, decodeURIComponent(name), url.searchParams);
+  if (url.pathname === "/gateways") return (await import("./views/gateways.js")).gatewaysView(context);
+  if (kind === "gateways") return (await import("./views/gateway.js")).gatewayView(context, decodeURIComponent(name), url.searchParams);
   if (url.pathname === "/login") return (await import("./views/login.js")).loginView(context, url.searchParams);
   return {
     nav: "",
@@ -114,6 +116,7 @@ function begin() {
 const entries = /** @type {const} */ ([
   ["fleet", "/", "nav.fleet"],
   ["devices", "/devices", "nav.devices"],
+  ["gateways", "/gateways", "nav.gateways"],
 ]);
 
 function links() {
@@ -249,6 +252,7 @@ document.addEventListener("keydown", (event) => {
   isGoing = false;
   if (wasGoing && event.key === "f") navigate("/");
   else if (wasGoing && event.key === "d") navigate("/devices");
+  else if (wasGoing && event.key === "w") navigate("/gateways");
   else if (event.key === "g") isGoing = true;
   else if (event.key === "?") showKeys();
   else if (event.key === "/") (document.getElementById("query") ?? document.getElementById("search"))?.focus();

@@ -24,10 +24,15 @@ const figure = new Intl.NumberFormat(lang === "de" ? "de-DE" : "en-GB");
  * @returns {string}
  */
 export function t(key, fill) {
-  const forms = texts[key].split("|");
-  const text = forms.length > 1 && plural.select(Number(fill?.n ?? 2)) !== "one" ? forms[1] : forms[0];
-  if (!fill) return text;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => {
+  return say(texts[key], fill);
+}
+
+/** The same for a page's own catalogue. @param {string} text @param {Record<string, string | number>} [fill] @returns {string} */
+export function say(text, fill) {
+  const forms = text.split("|");
+  const chosen = forms.length > 1 && plural.select(Number(fill?.n ?? 2)) !== "one" ? forms[1] : forms[0];
+  if (!fill) return chosen;
+  return chosen.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = fill[name];
     return typeof value === "number" ? figure.format(value) : (value ?? whole);
   });

@@ -11,16 +11,21 @@ enum { FILE_MAX = 4 * 1024 * 1024, ETAG_DIGEST = 65 /* the quote and 64 digits *
 /* `path` is one of the console's own addresses: they all show the same page. */
 static bool is_route(struct slice path)
 {
-    static const char *const routes[] = {"/", "/login", "/devices", "/index.html"};
-    static const char device[] = "/devices/";
+    static const char *const routes[] = {"/", "/login", "/devices", "/gateways", "/index.html"};
+    static const char *const lists[] = {"/devices/", "/gateways/"};
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
         if (slice_is_text(path, routes[i])) {
             return true;
         }
     }
-    struct slice name = slice_after(path, sizeof device - 1);
-    return slice_has_prefix(path, slice_text(device)) && name.len > 0
-           && memchr(name.at, '/', name.len) == NULL;
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        struct slice name = slice_after(path, strlen(lists[i]));
+        if (slice_has_prefix(path, slice_text(lists[i])) && name.len > 0
+            && memchr(name.at, '/', name.len) == NULL) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* With --console-dir, while the console is being written: from disk, never cached. */

@@ -76,6 +76,32 @@ export async function run(test, stage) {
     await page.waitForSelector(".lens");
   });
 
+  await act("a gateway is drained after its reach was shown, and opened again", async ({ page }) => {
+    await go(page, "/", ".lens");
+    await page.keyboard.press("g");
+    await page.keyboard.press("w");
+    await page.waitForSelector(".gwt tbody tr");
+    await page.click('a.name[href="/gateways/gw-turin-01"]');
+    await page.waitForSelector(".acts .btn");
+    await page.click(".acts .btn");
+    await page.waitForSelector("#h-reach");
+    expect(/\d+ sessions leave gw-turin-01/.test((await page.textContent("#h-reach")) ?? ""), "its reach is not told");
+    expect((fleet.hits.get("/gateways/gw-turin-01/drain") ?? 0) === 0, "it was drained without a second word");
+    await page.click(".btn.risk");
+    await page.waitForSelector('.title use[href="#g-run"]');
+    expect(fleet.hits.get("/gateways/gw-turin-01/drain") === 1, "not drained once");
+    await page.click(".acts .btn");
+    await page.waitForSelector('.title use[href="#g-ok"]');
+    expect(fleet.hits.get("/gateways/gw-turin-01/undrain") === 1, "not opened once");
+  });
+
+  await act("a gateway that does not report is silent, and nothing can be asked of it", async ({ page, allow }) => {
+    allow(/status of 503/);
+    await go(page, "/gateways/gw-oslo-01", ".problem");
+    expect((await page.locator('.title use[href="#g-off"]').count()) === 1, "it has not the look of a silent one");
+    expect(await page.isDisabled(".acts .btn"), "it can be drained");
+  });
+
   await act("the query bar suggests, completes and filters", async ({ page }) => {
     await go(page, "/devices", "[data-row]");
     await page.keyboard.press("/");

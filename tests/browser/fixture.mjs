@@ -106,7 +106,7 @@ function overview(fleet) {
     gateways: fleet.gateways.map((name, i) => ({
       name, state: !isCalm && i === 0 ? "silent" : "connected", sessions: fleet.devices.filter((d) => d.gateway === name && d.connected).length, messages_per_s: 170 + i * 3.4,
       refused_per_min: [0, 9, 14, 6, 2, 3, 4][i], main_reason: ["", "not-yet-valid", "unknown-issuer", "unknown-issuer", "expired", "expired", "unknown-issuer"][i],
-      spool_bytes: [512e6, 31e6, 390e6, 21e6, 9e6, 18e6, 12e6][i], spool_budget: 1024 ** 3, lag_bytes: [512e6, 41e3, 2.2e6, 12e3, 0, 3e3, 0][i], clock_offset_s: !isCalm && i === 0 ? null : [0, isCalm ? 0.003 : -3.41, 0.011, 0.004, -0.006, -0.002, 0.009][i],
+      spool_bytes: [512e6, 31e6, 390e6, 21e6, 9e6, 18e6, 12e6][i], spool_budget: 1024 ** 3, drain: !isCalm && i === 0 ? null : ["open", "open", "draining", "open", "drained", "open", "open"][isCalm ? 0 : i], lag_age_s: [1560, 2, 14, 0, 0, 0, 0][i], lag_bytes: [512e6, 41e3, 2.2e6, 12e3, 0, 3e3, 0][i], clock_offset_s: !isCalm && i === 0 ? null : [0, isCalm ? 0.003 : -3.41, 0.011, 0.004, -0.006, -0.002, 0.009][i],
     })),
     history: { t: Array.from({ length: 60 }, (_, i) => now - (59 - i) * 10e3), connected: line(fleet.devices.length * 0.96, 6, 0.72), messages_per_s: line(1180, 90, 0.6), lag_p99_s: line(0.18, 0.05, null) },
   };
@@ -222,6 +222,37 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
     res.end(JSON.stringify(body));
   }
 
+  /** @type {{device: string, until: number, drain: Map<string, string>}} */ const asked = { device: "", until: 0, drain: new Map() };
+
+  function gatewayAnswer(req, res, url, name, what) {
+    const now = Date.now();
+    const all = overview(fleet).gateways.map((g) => ({ v: 1, ...g, drain: asked.drain.get(g.name) ?? g.drain }));
+    if (!name) return json(res, 200, { v: 1, now: iso(now), items: all, next: null, total: all.length });
+    const g = all.find((x) => x.name === name);
+    if (!g) return json(res, 404, { v: 1, type: "about:blank", status: 404, code: "HF-3701", title: "there is no such gateway", why: "none of this name reports or has reported to control", do: "look at the names: holdfast gateway list" });
+    if (g.state !== "connected" && what && what !== "refusals") return json(res, 503, { v: 1, type: "about:blank", status: 503, code: "HF-3702", title: "the gateway does not answer", why: "it does not answer: nothing was done", do: "look at it: holdfast gateway show NAME" });
+    const here = fleet.devices.filter((d) => d.gateway === name && d.connected);
+    if (what === "drain" || what === "undrain") {
+      asked.drain.set(name, what === "drain" ? "draining" : "open");
+      return json(res, 200, { v: 1, now: iso(now), drain: asked.drain.get(name), connections: here.length, not_durable_bytes: 0, unread_bytes: 4096 });
+    }
+    if (what === "refusals") return json(res, 200, { v: 1, now: iso(now), state: g.state, next: null, total: 2, items: [{ at: iso(now - 65e3), reason: "not-authorized", code: "0x87", address: "10.20.4.17:51234", certificate: "9c4e61d0a71f00214be109c7aa01d2f79c4e61d0a71f00214be109c7aa01d2f7", why: "the topic is another device's" }, { at: iso(now - 190e3), reason: "tls", code: null, address: "10.20.4.99:40022", certificate: null, why: "certificate verify failed: unable to get local issuer certificate" }] });
+    if (what === "sessions") return json(res, 200, { v: 1, now: iso(now), total: here.length, next: null, items: here.slice(0, Number(url.searchParams.get("limit") ?? 200)).map((d, i) => ({ place: i, owner: d.id, device: d.name, client_id: d.id, version: i % 9 === 0 ? "3.1.1" : "5.0", address: `10.20.4.${i + 2}:51${100 + i}`, since: iso(now - 4 * 86400e3 - i * 7e6), heard_ms: 400, keep_alive_s: 60, messages: 41288 + i * 311, bytes: 9e6, inflight: i % 7 === 0 ? 2 : 0, is_waiting: false })) });
+    if (what === "trace") {
+      if (req.method === "POST") {
+        asked.device = url.searchParams.get("device") ?? "";
+        asked.until = now + 1000 * Number(url.searchParams.get("seconds"));
+        const d = fleet.devices.find((x) => x.name === asked.device);
+        if (!d) return json(res, 404, { v: 1, type: "about:blank", status: 404, code: "HF-3001", title: "there is no such device", why: "no device of this name or id is registered", do: "look at the names: holdfast device list" });
+      }
+      const d = fleet.devices.find((x) => x.name === asked.device);
+      const items = [{ from: "device", what: "PUBLISH", topic: `hf/1/${d?.id}/t/press`, qos: 1, packet_id: 812, bytes: 311, count: 1, reason: null, reason_name: null }, { from: "gateway", what: "PUBACK", topic: "", qos: 0, packet_id: 812, bytes: 0, count: 1, reason: 0, reason_name: "Success" }];
+      const after = Number(url.searchParams.get("after") ?? 0);
+      return json(res, 200, { v: 1, now: iso(now), left_s: Math.max(0, (asked.until - now) / 1000), last: items.length, missed: 0, items: items.map((e, i) => ({ number: i + 1, at: iso(now - 2000 + i * 4), place: 3, ...e })).filter((e) => e.number > after) });
+    }
+    json(res, 200, { ...g, now: iso(now), reported_age_s: g.state === "connected" ? 0.4 : 1560, connections: here.length, devices: here.length, messages: 18412877, message_bytes: 5.1e9, commits: 812441, stalls: 3, grants_number: 17, grants_in_force: g.state === "connected" ? true : null, refused: g.main_reason ? [{ reason: g.main_reason, total: 311 }] : [] });
+  }
+
   function api(req, res, url) {
     const path = url.pathname.slice("/api/v1".length);
     hits.set(path, (hits.get(path) ?? 0) + 1);
@@ -260,6 +291,8 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
       const limit = Number(url.searchParams.get("limit") || 200);
       return json(res, 200, { v: 1, now: iso(now), items: all.slice(from, from + limit), next: from + limit < all.length ? String(from + limit) : null, total: all.length });
     }
+    const gw = /^\/gateways(?:\/([^/]+)(?:\/(\w+))?)?$/.exec(path);
+    if (gw) return gatewayAnswer(req, res, url, gw[1] && decodeURIComponent(gw[1]), gw[2]);
     const one = /^\/devices\/([^/]+)$/.exec(path);
     if (one) {
       const d = fleet.devices.find((x) => x.name === decodeURIComponent(one[1]));
@@ -312,7 +345,7 @@ export async function serve({ devices = 500, calm = false, signedOut = false } =
   const server = createServer((req, res) => {
     const url = new URL(req.url ?? "/", "http://x");
     if (url.pathname.startsWith("/api/v1/")) return api(req, res, url);
-    const isPage = /^\/(login|devices(\/[^/]+)?)?$/.test(url.pathname);
+    const isPage = /^\/(login|(devices|gateways)(\/[^/]+)?)?$/.test(url.pathname);
     const file = join(web, isPage ? "index.html" : normalize(url.pathname));
     if (!file.startsWith(web) || !existsSync(file) || extname(file) === "") {
       res.writeHead(404, { ...safe, "Content-Type": "text/plain" });

@@ -31,6 +31,14 @@ export async function run(test, stage) {
     ["device-table", fleet, "/devices/press-001", "hf-chart canvas", (page) => page.click(".ph .lnk").then(() => page.waitForSelector(".values td"))],
     ["device-missing", fleet, "/devices/press-9999", ".empty", undefined, /status of 404/],
     ["no-such-page", fleet, "/", ".lens", (page) => page.evaluate(() => (history.pushState(null, "", "/nowhere"), dispatchEvent(new PopStateEvent("popstate")))).then(() => page.waitForSelector(".empty"))],
+    ["gateways", fleet, "/gateways", ".gwt tbody tr"],
+    ["gateways-empty", bare, "/gateways", "h1"],
+    ["gateway", fleet, "/gateways/gw-rotterdam-02", ".kv dd"],
+    ["gateway-drain", fleet, "/gateways/gw-rotterdam-01", ".kv dd", (page) => page.click(".acts .btn").then(() => page.waitForSelector("#h-reach"))],
+    ["gateway-draining", fleet, "/gateways/gw-lodz-01", ".kv dd"],
+    ["gateway-silent", fleet, "/gateways/gw-oslo-01", ".kv dd", (page) => page.waitForSelector(".problem"), /status of 503/],
+    ["gateway-trace", fleet, "/gateways/gw-rotterdam-02", ".kv dd", (page) => page.fill("#trace-device", "press-001").then(() => page.press("#trace-device", "Enter")).then(() => page.waitForSelector("ul.log[tabindex] li"))],
+    ["gateway-missing", fleet, "/gateways/gw-9", ".empty", undefined, /status of 404/],
     ["login", closed, "/", "#token", undefined, /status of 401/],
     ["keys", fleet, "/", ".lens", (page) => page.keyboard.press("?").then(() => page.waitForSelector("dialog[open]"))],
   ];
@@ -53,7 +61,7 @@ export async function run(test, stage) {
     }
   }
   // German words are longer: nothing may run out of its place.
-  for (const [name, path, ready] of [["fleet", "/", ".lens"], ["devices", "/devices?q=name:press-04*", "tbody tr"], ["device-degraded", `/devices/${degraded}`, "hf-chart canvas"]]) {
+  for (const [name, path, ready] of [["fleet", "/", ".lens"], ["devices", "/devices?q=name:press-04*", "tbody tr"], ["device-degraded", `/devices/${degraded}`, "hf-chart canvas"], ["gateways", "/gateways", ".gwt tbody tr"], ["gateway", "/gateways/gw-rotterdam-02", ".kv dd"]]) {
     for (const [device, width, height] of sizes) {
       await test(`screen ${name}, ${device}, in German`, () =>
         stage.window({ width, height, locale: "de-DE" }, async ({ page }) => {

@@ -2,12 +2,13 @@
 """The agent as a real process, against a real gateway and an enrolment service written here. What it published is
 read from the gateway's spool and verified by hashlib, cbor2 and the openssl command line alone: signatures, key
 agreement, every MAC, every number. Usage: agent.py [PART OF A NAME]"""
-import base64, hashlib, hmac, http.server, json, os, re, signal, ssl, subprocess, sys, tempfile, threading, time
+import base64, hashlib, hmac, http.server, json, os, re, shutil, signal, ssl, subprocess, sys, tempfile, threading, time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from spool import KINDS, STARTED, records  # noqa: E402
+from spool import KINDS, STARTED, acknowledge, records  # noqa: E402
 from gateway import BUILD, DEADLINE, Gateway, Skip, check, make_ca, make_leaf, openssl  # noqa: E402
+from operate import ask  # noqa: E402
 
 try:
     import cbor2
@@ -174,13 +175,14 @@ class Service:
 class Agent:
     running = []
 
-    def __init__(self, site, service, gateway, *options):
+    def __init__(self, site, service, gateways, *options):
+        gateways = gateways if isinstance(gateways, list) else [gateways]
         self.log_path = f"{site.d}/agent.err"
         self.log = open(self.log_path, "a")
         self.process = subprocess.Popen(
             [AGENT, "--state", f"{site.d}/state", "--idevid", f"{site.d}/idevid.pem", "--idevid-key",
              f"{site.d}/idevid.key", "--root", f"{site.d}/root.pem", "--devices-url",
-             f"https://localhost:{service.port}", "--gateway", f"localhost:{gateway.port}", *options],
+             f"https://localhost:{service.port}", "--gateway", ",".join(f"localhost:{g.port}" for g in gateways), *options],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log)
         Agent.running.append(self.process)
 
@@ -246,13 +248,13 @@ def mac_key(site, claims):
 
 
 class Received:
-    """Everything in the spool, as ingest would take it: by (device, seq) once, each MAC verified."""
+    """Everything in the spools, as ingest would take it: by (device, seq) once, each MAC verified."""
 
-    def __init__(self, site):
+    def __init__(self, site, *more):
         self.packs, self.boots, self.repeated, self.streams = {}, {}, 0, set()
         keys, exporters = {}, set()
         waiting = []
-        for kind, device, topic, payload, exporter in spool_records(site.d):
+        for kind, device, topic, payload, exporter in [r for d in (site.d, *more) for r in spool_records(d)]:
             if kind == "started":
                 continue
             check(device == site.id_text, "another device")
@@ -349,6 +351,83 @@ def test_kills_lose_no_row_and_use_no_number_twice(site, service):
     received = Received(site)
     check_rows(received, count)
     check(len(received.boots) >= 5, "boots", sorted(received.boots))
+
+
+def second_gateway(site):
+    folder = f"{site.d}/second"
+    os.makedirs(folder, exist_ok=True)
+    for name in ("gateway.pem", "gateway.key", "issuer.pem"):
+        shutil.copy(f"{site.d}/{name}", folder)
+    return Gateway(folder)
+
+
+def test_another_gateway_takes_over_without_loss_or_doubles(site, service):
+    """A gateway killed in mid-file, then one drained: the agent goes to the other, every row arrives once by number."""
+    count = 3000
+    path = write_csv(site.d, count)
+    first, second = Gateway(site.d), second_gateway(site)
+    agent = Agent(site, service, [first, second], "--source", f"csv:{path},rate=400", "--once")
+    wait_for("messages at the first", lambda: stored(site.d) > 100)
+    check(stored(second.d) == 0, "the second has some, too")
+    first.kill()
+    wait_for("messages at the second", lambda: stored(second.d) > 100)
+    first = Gateway(site.d)
+    ask(second.d, "/drain", "POST")
+    wait_for("its end", lambda: ask(second.d, "/state")["connections"] == 0)
+    # The first has another port now, which the agent cannot know: opened again, the second takes it back.
+    taken = stored(second.d)
+    check(agent.process.poll() is None, "the agent ended while nobody took its rows")
+    ask(second.d, "/undrain", "POST")
+    wait_for("more at the second", lambda: stored(second.d) > taken or agent.process.poll() is not None)
+    check(agent.end() == 0, agent.words())
+    first.stop()
+    second.stop()
+    received = Received(site, second.d)
+    check_rows(received, count)
+    check(len(received.boots) == 1, "boots", sorted(received.boots))
+
+
+def test_a_drained_gateway_hands_its_device_to_the_other(site, service):
+    """A drain in mid-file: the agent is live at the other within seconds, and the drained one is not asked again."""
+    count = 2000
+    path = write_csv(site.d, count)
+    first, second = Gateway(site.d), second_gateway(site)
+    agent = Agent(site, service, [first, second], "--source", f"csv:{path},rate=400", "--once")
+    wait_for("messages at the first", lambda: stored(site.d) > 100)
+    ask(site.d, "/drain", "POST")
+    wait_for("messages at the second", lambda: stored(second.d) > 100)
+    check(ask(site.d, "/state")["connections"] == 0, "somebody is left")
+    check(agent.end() == 0, agent.words())
+    refused = [line for line in refusals(site.d) if "another-server" in line]
+    check(refused == [], "the drained gateway was asked again:", refused)
+    acknowledge(f"{site.d}/spool", BUILD)
+    wait_for("drained", lambda: ask(site.d, "/state")["drain"] == "drained")
+    first.stop()
+    second.stop()
+    received = Received(site, second.d)
+    check_rows(received, count)
+    check(received.repeated == 0, "a drain finishes what is under way, but", received.repeated, "came twice")
+
+
+def metrics(d):
+    try:
+        with open(f"{d}/gateway.metrics", "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return b""
+
+
+def stored(d):
+    found = re.search(rb'holdfast_gateway_messages_total\{qos="1"\} (\d+)', metrics(d))
+    return int(found.group(1)) if found else 0
+
+
+def refusals(d):
+    try:
+        with open(f"{d}/gateway.refusals") as f:
+            return f.read().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(site, service):

@@ -1,16 +1,18 @@
 // The list of keyboard shortcuts, fetched when it is first asked for.
 import { html, render } from "../vendor/lit-html.js";
 import { t } from "../texts.js";
+import { own } from "../texts/keys.js";
 
-/** @type {[string[], import("../texts.js").TextKey][]} */
+/** @type {[string[], import("../texts/keys.js").KeysText][]} */
 const keys = [
-  [["/"], "keys.search"],
-  [["g", "f"], "keys.fleet"],
-  [["g", "d"], "keys.devices"],
-  [["j", "k"], "keys.rows"],
-  [["Enter"], "keys.open"],
-  [["Esc"], "keys.close"],
-  [["?"], "keys.list"],
+  [["/"], "search"],
+  [["g", "f"], "fleet"],
+  [["g", "d"], "devices"],
+  [["g", "w"], "gateways"],
+  [["j", "k"], "rows"],
+  [["Enter"], "open"],
+  [["Esc"], "close"],
+  [["?"], "list"],
 ];
 
 function dialog() {
@@ -22,9 +24,9 @@ export function openKeys() {
     const place = document.body.appendChild(document.createElement("div"));
     render(
       html`<dialog id="keys" aria-labelledby="h-keys">
-        <h2 id="h-keys">${t("keys.title")}</h2>
+        <h2 id="h-keys">${own("title")}</h2>
         <dl>
-          ${keys.map(([names, key]) => html`<dt>${names.map((n) => html`<kbd>${n}</kbd> `)}</dt><dd>${t(key)}</dd>`)}
+          ${keys.map(([names, key]) => html`<dt>${names.map((n) => html`<kbd>${n}</kbd> `)}</dt><dd>${own(key)}</dd>`)}
         </dl>
         <button class="btn" type="button" @click=${() => dialog()?.close()}>${t("close")}</button>
       </dialog>`,

@@ -2,8 +2,9 @@
 // the list of the devices behind it.
 import { html, svg, nothing } from "../vendor/lit-html.js";
 import { get, openEvents, Resource } from "../api.js";
-import { big, brief, clock, none, num, offset, percent, size } from "../format.js";
+import { big, brief, clock, none, num, percent } from "../format.js";
 import { condition, conditions, exceptionCounts, exceptions, fill, identityWord, ink, shape, shapeFor } from "../parts/states.js";
+import { gatewayTable } from "../parts/gateways.js";
 import { devicesHref, term } from "../parts/links.js";
 import { age, announce, dash, empty, problem, seg, skeleton, spark, stackedBar, time } from "../parts/ui.js";
 import { t } from "../texts.js";
@@ -228,51 +229,10 @@ export function fleetView({ update, remember, live }, search) {
 
   /** @param {any} f */
   function gateways(f) {
-    /** @type {any[]} */ const rows = [...(f.gateways ?? [])].sort((a, b) => badness(b) - badness(a) || String(a.name).localeCompare(b.name));
     return html`<div class="grid">
       <section class="panel" aria-labelledby="h-gw">
-        <div class="ph"><h2 id="h-gw">${t("gw")}</h2><span class="hint">${t("gw.hint")}</span></div>
-        ${rows.length === 0
-          ? html`<p class="calm">${t("gw.none")}</p>`
-          : html`<table class="cards gwt">
-              <thead>
-                <tr>
-                  <th>${t("gw.name")}</th>
-                  <th class="r">${t("gw.sessions")}</th>
-                  <th class="r">${t("gw.rate")}</th>
-                  <th class="r">${t("gw.refused")}</th>
-                  <th>${t("gw.reason")}</th>
-                  <th>${t("gw.spool")}</th>
-                  <th class="r">${t("gw.lag")}</th>
-                  <th>${t("gw.clock")}</th>
-                </tr>
-              </thead>
-              <tbody>
-                ${rows.map((g) => {
-                  const isUp = g.state === "connected";
-                  const used = g.spool_budget > 0 ? g.spool_bytes / g.spool_budget : NaN;
-                  const word = g.state === "silent" ? t("gw.silent") : t("gw.unknown");
-                  return html`<tr class=${isUp ? "" : "stale"}>
-                    <td>
-                      <span class="st">${isUp ? nothing : shape(g.state === "silent" ? "off" : "unk")}<a class="name" href=${devicesHref(term("gateway", g.name))}>${g.name}</a></span>
-                    </td>
-                    <td class="r" data-l=${t("gw.sessions.l")}>${isUp ? num(g.sessions) : html`<span class="t-off">${word}</span>`}</td>
-                    <td class="r hide-sm">${isUp ? num(g.messages_per_s, 1) : dash}</td>
-                    <td class="r hide-sm">${isUp ? num(g.refused_per_min, 1) : dash}</td>
-                    <td class="dim hide-sm">${g.main_reason ? g.main_reason : dash}</td>
-                    <td class="hide-sm">
-                      <span class="st"
-                        >${Number.isNaN(used) ? nothing : html`<svg width="72" height="8" role="img" aria-label=${t("gw.spool.aria", { p: percent(used) })}>
-                          <rect class="f-track" width="100%" height="8" rx="2"></rect>
-                          ${used > 0 ? svg`<rect class=${used > 0.25 ? "f-warn" : "f-ink3"} width="${Math.max(3, Math.min(100, used * 100)).toFixed(1)}%" height="8" rx="2"></rect>` : nothing}</svg>`}<span class="dimmer">${Number.isFinite(used) ? percent(used, used < 0.01 ? 2 : 0) : size(g.spool_bytes)}</span></span
-                      >
-                    </td>
-                    <td class="r hide-sm">${size(g.lag_bytes)}</td>
-                    <td class="wide">${clockOffset(g.clock_offset_s)}</td>
-                  </tr>`;
-                })}
-              </tbody>
-            </table>`}
+        <div class="ph"><h2 id="h-gw"><a href="/gateways">${t("gw")}</a></h2><span class="hint">${t("gw.hint")}</span></div>
+        ${gatewayTable(f.gateways ?? [])}
       </section>
     </div>`;
   }
@@ -322,28 +282,4 @@ export function fleetView({ update, remember, live }, search) {
 function lag(s) {
   if (typeof s !== "number") return none;
   return s < 1 ? html`${num(s * 1000)} <small>ms</small>` : html`${num(s, 1)} <small>s</small>`;
-}
-
-/** Worst first: silent ones, then clocks that are off, then what is refused or waits. @param {any} g */
-function badness(g) {
-  if (g.state !== "connected") return 1e12;
-  const off = typeof g.clock_offset_s === "number" ? Math.abs(g.clock_offset_s) : 0;
-  const used = g.spool_budget > 0 ? g.spool_bytes / g.spool_budget : 0;
-  return (off > 0.5 ? 1e9 : 0) + (used > 0.25 ? 1e6 : 0) + (g.refused_per_min ?? 0);
-}
-
-/** A clock on a scale of ±20 ms; beyond it, an arrow. @param {number | null | undefined} s */
-function clockOffset(s) {
-  if (typeof s !== "number") return html`<span class="dimmer">${t("gw.noclock")}</span>`;
-  const x = 50 + (s / 0.02) * 45;
-  const isFar = Math.abs(s) > 0.02;
-  const isBad = Math.abs(s) > 0.5;
-  const arrow = s < 0 ? "M9 2.5 3 8l6 5.5z" : "M83 2.5 89 8l-6 5.5z";
-  return html`<span class="st"
-    ><svg class="offs" role="img" aria-label=${offset(s)}>
-      <line class="grid-v" x1="0" x2="100%" y1="8" y2="8"></line>
-      <line class="now" stroke-opacity=".45" x1="50%" x2="50%" y1="3" y2="13"></line>
-      ${isFar ? svg`<path class=${isBad ? "f-warn" : "f-ink3"} d=${arrow}></path>` : svg`<circle class="f-ink" cx="${x.toFixed(1)}%" cy="8" r="3"></circle>`}</svg
-    ><span class=${isBad ? "t-warn" : "dimmer"}>${offset(s)}</span></span
-  >`;
 }
