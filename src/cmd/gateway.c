@@ -243,6 +243,7 @@ static void session_row(void *context, struct slice item)
         return;
     }
     const char *id = json_text_at(item, "owner", "?", room[0], CELL);
+    id = json_text_at(item, "application", id, room[0], CELL);
     const char *cells[] = {
         json_text_at(item, "device", id, room[1], CELL),
         json_text_at(item, "client_id", "?", room[2], CELL),

@@ -115,7 +115,11 @@ static void send_away(struct gateway *g, struct gateway_conn *c)
     }
     if (!gw_session_waits(&c->session)) {
         gateway_conn_feed(g, c,
-                          (struct gw_event){.kind = GW_STOPPING, .now_ms = port_now_ms(g->port)});
+                          (struct gw_event){.kind = GW_STOPPING,
+                                            .now_ms = port_now_ms(g->port),
+                                            .stop = {.end = GW_END_STOPPING,
+                                                     .reason = MQTT_USE_ANOTHER_SERVER,
+                                                     .clause = "this gateway is being emptied"}});
     }
 }
 
@@ -188,6 +192,7 @@ static void write_session(struct gateway *g, struct json_writer *j, const struct
     json_object(j);
     json_put_u64(j, "place", c->index);
     json_put_slice(j, "owner", writer_slice(&w));
+    json_put_text(j, "application", c->app != NULL ? c->app->name : NULL);
     json_put_slice(j, "client_id", gw_session_client_id(&c->session));
     json_put_text(j, "version", c->session.version == MQTT_5_0 ? "5.0" : "3.1.1");
     json_put_text(j, "address", c->address);

@@ -117,7 +117,7 @@ def test_drain_sends_away_and_takes_nobody(d):
         if answer[0] == 4:
             acked.append(int.from_bytes(answer[2][:2], "big"))
         last = answer
-    check(last is not None and last[0] == 14, "no DISCONNECT at the end:", last)
+    check(last is not None and last[0] == 14 and last[2][0] == 0x9c, "no DISCONNECT 0x9C at the end:", last)
     check(acked == list(range(1, len(acked) + 1)), acked)
     check(connack_of(g, "beta", "two") == 0x9c)
     wait_for(lambda: ask(d, "/state")["connections"] == 0, "the last connection's end")
