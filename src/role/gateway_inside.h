@@ -31,7 +31,6 @@ enum {
     GATEWAY_REPORT_MS = 1000,    /* metrics, refusals, retention */
     GATEWAY_REPORT_CAP = 131072,
     GATEWAY_BATCH_MAX = 4 << 20,    /* bytes of records for one write */
-    GATEWAY_GATHER_MAX_US = 2000,   /* the longest wait for a fuller batch */
     GATEWAY_CERTIFICATE_MAX = 2048, /* of a device; those that our issuers sign are shorter */
     GATEWAY_NONE = UINT32_MAX
 };
@@ -98,7 +97,7 @@ struct gateway {
     struct tls_files tls_files;
     struct port_sessions *sessions;
     struct port_listener *listeners[GATEWAY_LISTEN_MAX];
-    struct port_wake *wake, *flush_wake;
+    struct port_wake *wake, *flush_wake; /* the second only ends a turn */
     struct bus_writer *bus;
     struct gateway_conn *conns;
     struct gw_pending *pendings; /* limits.inflight_max for each connection */
@@ -128,12 +127,9 @@ struct gateway {
     bool has_regranting; /* sessions without a right that could not be ended yet */
     struct gateway_counts counts;
     struct metrics_histogram commit_time;
-    uint64_t commit_began_us;                /* 0: no sync is under way */
-    uint64_t sync_us, sync_ended_us;         /* of the last commit */
-    uint64_t staged_count, committing_count; /* records that wait, and that are being synced */
-    uint64_t expected_count; /* records that may wait before the next batch is full */
-    int64_t wall_ms;         /* of the event that is being handled */
-    uint64_t now_ms;         /* the same by the clock that never goes back */
+    uint64_t commit_began_us; /* 0: no sync is under way */
+    int64_t wall_ms;          /* of the event that is being handled */
+    uint64_t now_ms;          /* the same by the clock that never goes back */
     enum time_quality wall_quality;
     uint64_t number;        /* of the newest connection */
     uint64_t refusals_told; /* of refusals.total, in the file of refusals; UINT64_MAX: no file */

@@ -17,7 +17,6 @@ enum bus_result gateway_stage(struct gateway *g, struct bus_record *record, bus_
     }
     INVARIANT(result != BUS_TOO_LONG);
     if (result == BUS_OK) {
-        g->staged_count++;
         g->record_len = w.len;
         g->record_at = begin;
     }
@@ -35,31 +34,9 @@ bool gateway_announce(struct gateway *g)
     return g->is_announced;
 }
 
-/*
- * Clients that were just acknowledged answer with as many messages again. Where a sync is slow,
- * flushing what came during the last one at once would split the senders into two halves that wait
- * for each other's syncs: up to a quarter of a sync's time is spent gathering both, in whole
- * milliseconds, so that a fast disk never waits.
- */
-static bool is_gathering(struct gateway *g)
-{
-    uint64_t patience_us =
-        g->sync_us / 4 < GATEWAY_GATHER_MAX_US ? g->sync_us / 4 : GATEWAY_GATHER_MAX_US;
-    if (g->commit_began_us != 0 || g->is_stopping || patience_us < 1000
-        || g->staged_count >= g->expected_count) {
-        return false;
-    }
-    uint64_t now_us = port_now_us(g->port);
-    if (now_us >= g->sync_ended_us + patience_us) {
-        return false;
-    }
-    port_wake_at(g->flush_wake, port_now_ms(g->port) + 1);
-    return true;
-}
-
 void gateway_flush(struct gateway *g)
 {
-    if (bus_staged(g->bus) == bus_durable(g->bus) || is_gathering(g)) {
+    if (bus_staged(g->bus) == bus_durable(g->bus)) {
         return;
     }
     if (bus_flush(g->bus) == BUS_BROKEN) {
@@ -68,8 +45,6 @@ void gateway_flush(struct gateway *g)
     }
     if (g->commit_began_us == 0) {
         g->commit_began_us = port_now_us(g->port);
-        g->committing_count = g->staged_count;
-        g->staged_count = 0;
     }
 }
 
@@ -105,13 +80,15 @@ void gateway_synced(struct gateway *g, enum port_result result)
     if (durable == before) {
         return; /* a batch over two segments takes two syncs */
     }
-    g->sync_ended_us = port_now_us(g->port);
-    g->sync_us = g->sync_ended_us - g->commit_began_us;
-    g->expected_count = g->staged_count + g->committing_count;
+    metrics_observe(&g->commit_time, port_now_us(g->port) - g->commit_began_us);
     g->commit_began_us = 0;
-    metrics_observe(&g->commit_time, g->sync_us);
     g->counts.commits++;
-    acknowledge(g, durable);
+    /* First the next batch is on its way, then the last one is answered: a message waits for the
+     * sync that was under way when it came and for its own, not for the loop's work besides. */
+    gateway_flush(g);
+    if (g->exit_code == 0) {
+        acknowledge(g, durable);
+    }
     gateway_has_room(g);
 }
 

@@ -8,7 +8,8 @@
  *         makes a file longer, which is what a full disk refuses on file systems that write in
  * place PART  only files whose path contains this text N     the rule begins to hold at the N-th
  * such call, counted from 1 in each process WHAT  EIO, ENOSPC, EDQUOT, EMFILE, EACCES, EINTR: the
- * call fails so; or a time as 5ms: it waits, then works MODE  once or forever
+ * call fails so; or a time as 5ms: it waits, then works; or lies: a sync does nothing and says that
+ * it was done MODE  once or forever
  *
  * "fdatasync@spool:3:EIO:forever" breaks the disk under a spool at its third sync. A rule that
  * cannot be read ends the process at once: a test must not pass because its fault never came.
@@ -41,7 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RULES_MAX = 8 };
+enum { RULES_MAX = 8, LIES = 1 << 20 /* beside the errors */ };
 
 struct rule {
     char call[16];
@@ -104,6 +105,9 @@ static void read_rule(const char *text, struct rule *r)
     }
     (void)snprintf(r->call, sizeof r->call, "%.15s", target);
     r->error = error_named(what);
+    if (strcmp(what, "lies") == 0 && strstr(r->call, "sync") != NULL) {
+        r->error = LIES;
+    }
     if (r->error == 0
         && (sscanf(what, "%u%3s", &r->delay_ms, unit) != 2 || strcmp(unit, "ms") != 0)) {
         refuse(text);
@@ -360,8 +364,11 @@ SHOWN ssize_t pwrite64(int fd, const void *at, size_t len, off_t offset)
 
 static int synced(const char *name, int fd)
 {
+    int before = errno;
     if (strikes_fd(name, fd)) {
-        return -1;
+        bool lies = errno == LIES;
+        errno = lies ? before : errno;
+        return lies ? 0 : -1;
     }
     uint64_t mark = power_sync_begins(fd);
     int result = REAL(fd_call *, name)(fd);

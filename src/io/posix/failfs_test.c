@@ -47,6 +47,9 @@ TEST("a fault strikes the call it names, at its count, once or for ever, on the 
         {"fdatasync@other:1:EIO:forever", "sync -d $F", ""},
         {"open@spool:1:EMFILE:forever", "sync $F", "123"},
         {"fdatasync:1:5ms:forever", "sync -d $F", ""},
+        {"fdatasync:1:lies:forever,fdatasync:1:EIO:forever", "sync -d $F", "123"},
+        {"fdatasync:1:lies:forever", "sync -d $F", ""},
+        {"fsync:1:lies:once", "sync $F", ""},
         {"fdatasync:2:EIO:once", "dd if=$F of=$F.2 conv=fdatasync", ""},
         {"write@spool:1:ENOSPC:once", "dd if=/dev/zero of=$F bs=1 count=1", "123"},
         {"grow@spool:1:ENOSPC:once", "dd if=/dev/zero of=$F bs=1 count=1", "123"},
@@ -76,6 +79,7 @@ TEST("a rule that cannot be read ends the process")
     CHECK_U64(run("fsync:0:EIO:once", "true"), 126);
     CHECK_U64(run("fsync:1:ENOPE:once", "true"), 126);
     CHECK_U64(run("fsync:1:EIO:often", "true"), 126);
+    CHECK_U64(run("write:1:lies:once", "true"), 126);
 }
 
 /* As tests/system/faults.py writes it. */
