@@ -14,7 +14,8 @@ def no_more_than_receive_maximum_messages_are_under_way(c):
             publisher.publish(c.topic(f"m{top}"), f"{i}", 1 + i % 2)
         held, came = [], []
         while len(came) < 25:
-            while len(held) < min(top, 25 - len(came)):
+            wanted = min(top, 25 - len(came) + len(held))  # what can be under way by now
+            while len(held) < wanted:
                 held.append(link.take(wire.PUBLISH))
                 came.append(held[-1])
             link.alive()  # the quota is used up: the ping is answered and nothing else comes

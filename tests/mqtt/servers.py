@@ -153,6 +153,7 @@ class Gateway(Server):
     subscribe and be called what it likes."""
     name = "gateway"
     keeps = True
+    forbidden = "$SYS/x"
 
     def __init__(self, *options, build=None):
         lab = gateway_lab(build)
@@ -195,6 +196,6 @@ def make_application(lab, d, name):
     der = subprocess.run(["openssl", "pkey", "-in", f"{d}/{name}.key", "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
     os.makedirs(f"{d}/grants", exist_ok=True)
     with open(f"{d}/grants/applications.toml", "w") as f:
-        f.write(f'number = 1\n[[application]]\nname = "{name}"\npublish = ["#", "$test/#"]\nsubscribe = ["#", "$test/#"]\n'
+        f.write(f'number = 1\n[[application]]\nname = "{name}"\npublish = ["#"]\nsubscribe = ["#", "$test/#"]\n'
                 f'client_ids = ["*"]\nkeys = ["{hashlib.sha256(der).hexdigest()}"]\n')
     return name
