@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Whoever reads bytes from outside is fuzzed: each public function of codec/ and trust/ whose name says that it reads (decode,
-parse, read, next, open, find, from_...) is called by a target below tests/fuzz, or by one that a target calls, or stands in
-tests/fuzz/not-fuzzed.txt with the reason; what stands there must exist and still need it. Each target has a corpus.
+parse, read, next, open, find, from_...), and each of base, crypto, the cores, io and the roles whose name says that it makes
+sense of bytes (decode, parse, load, from_text, from_pem ...), is called by a target below tests/fuzz, or by one that a target
+calls, or stands in tests/fuzz/not-fuzzed.txt with the reason; what stands there must exist and still need it. Each target has a
+corpus.
 Usage: parsers.py [BUILD_DIR]"""
 import pathlib
 import re
@@ -9,6 +11,9 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 READS = re.compile(r"_(decode|parse|read|read_all|next|open\w*|find|verify|init_over|from_\w+)$|_read_\w+$|_over$")
+# Elsewhere "next" and "find" are lookups, and "open" and "read" take handles.
+MAKES_SENSE = re.compile(r"_(decode|parse|load|load_[a-z]+|read_config|read_entity|from_(text|hex|pem|der|wire|bytes|report))$")
+BEYOND_CODECS = ("base", "crypto", "io", "io/journal", "io/sqlite", "role", *(f"core/{c}" for c in ("bus", "control", "device", "gateway", "ingest", "tsdb")))
 DECLARED = re.compile(r"\b([a-z][a-z0-9_]+)\(", re.M)
 
 
@@ -16,11 +21,11 @@ def without_comments(text):
     return re.sub(r"/\*.*?\*/|\"(?:\\.|[^\"\\])*\"", " ", text, flags=re.S)
 
 
-def declared(folder):
+def declared(folder, reads=READS):
     found = {}
     for header in sorted((TOP / "src" / folder).glob("*.h")):
         for name in DECLARED.findall(without_comments(header.read_text())):
-            if READS.search(name):
+            if reads.search(name):
                 found.setdefault(name, header.relative_to(TOP))
     return found
 
@@ -53,6 +58,8 @@ def reached():
 
 def main():
     wanted = {**declared("codec"), **declared("trust")}
+    for folder in BEYOND_CODECS:
+        wanted |= declared(folder, MAKES_SENSE)
     seen = reached()
     excused = {}
     for line in (TOP / "tests" / "fuzz" / "not-fuzzed.txt").read_text().splitlines():

@@ -154,14 +154,3 @@ const char *condition_name(enum condition condition)
 {
     return names[condition];
 }
-
-bool condition_from_text(struct slice text, enum condition *out)
-{
-    for (int i = 0; i < CONDITION_COUNT; i++) {
-        if (slice_is_text(text, names[i])) {
-            *out = (enum condition)i;
-            return true;
-        }
-    }
-    return false;
-}

@@ -51,6 +51,5 @@ void condition_write_why(struct writer *w, const struct condition_facts *facts);
 int64_t condition_due_ms(const struct condition_facts *facts);
 
 const char *condition_name(enum condition condition); /* "healthy", ... */
-bool condition_from_text(struct slice text, enum condition *out);
 
 #endif

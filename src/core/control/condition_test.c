@@ -103,17 +103,6 @@ TEST("a quarantined identity is quarantined whatever else is so; one that is out
     CHECK(condition_of(&f) == CONDITION_UNKNOWN);
 }
 
-TEST("every condition's name is read back, and no other word")
-{
-    for (int i = 0; i < CONDITION_COUNT; i++) {
-        enum condition got = CONDITION_FAILING;
-        CHECK(condition_from_text(slice_text(condition_name((enum condition)i)), &got));
-        CHECK(got == (enum condition)i);
-    }
-    enum condition untouched = CONDITION_FAILING;
-    CHECK(!condition_from_text(slice_text("Healthy"), &untouched));
-}
-
 TEST("each cause has its words and the moment at which it ends")
 {
     struct condition_facts f = good();
