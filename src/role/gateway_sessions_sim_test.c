@@ -132,10 +132,12 @@ static void make_credentials(struct port *port)
 
 static void write_grants(struct port *port)
 {
-    static struct grants grants;
+    static struct grants grants; /* as large as many stacks are: no literal of it */
     static uint8_t text[2048];
     struct writer w = writer_over(text, sizeof text);
-    grants = (struct grants){.number = 1, .count = 2};
+    memset(&grants, 0, sizeof grants);
+    grants.number = 1;
+    grants.count = 2;
     for (unsigned i = 0; i < 2; i++) {
         struct grant *g = &grants.list[i];
         g->name = slice_text(names[i]);
