@@ -176,11 +176,10 @@ static struct gw_event admit(struct gateway *g,
 {
     struct gw_event answer = {.kind = GW_DENIED, .now_ms = port_now_ms(g->port)};
     struct slice client_id = effect->admission.client_id;
-    uint32_t wait_ms;
     if (gateway_admission_closed(g, &answer.stop.reason)) {
         return answer;
     }
-    if (!gateway_quota_connects(g, c, &wait_ms)) {
+    if (!gateway_quota_connects(g, c, &answer.stop.clause)) {
         answer.stop.reason = MQTT_CONNECTION_RATE_EXCEEDED;
         return answer;
     }

@@ -156,10 +156,17 @@ void gateway_quota_closed(struct gateway *g, struct gateway_conn *c)
     }
 }
 
-bool gateway_quota_connects(struct gateway *g, struct gateway_conn *c, uint32_t *wait_ms)
+bool gateway_quota_connects(struct gateway *g, struct gateway_conn *c, const char **words)
 {
-    return c->quota == GW_PEERS_NONE
-           || gw_quota_connects(&g->quota, c->quota, port_now_us(g->port), wait_ms);
+    static char text[GW_WORDS_MAX]; /* one thread */
+    uint32_t wait_ms = 0;
+    if (c->quota == GW_PEERS_NONE
+        || gw_quota_connects(&g->quota, c->quota, port_now_us(g->port), &wait_ms)) {
+        return true;
+    }
+    (void)snprintf(text, sizeof text, "connects too often; again in %u ms", wait_ms);
+    *words = text;
+    return false;
 }
 
 static void throttle(struct gateway *g, struct gateway_conn *c, uint32_t wait_ms)

@@ -8,6 +8,7 @@ import os, random, shutil, socket, ssl, struct, sys, tempfile, threading, time
 
 import gateway as lab
 from gateway import Client, Gateway, check, connect_packet, packet, publish_packet, string
+from gateway_mqtt import ALL, App, grant
 
 PACKET = 65536
 SESSIONS = 4          # of one device
@@ -16,6 +17,7 @@ HANDSHAKES = 64
 CONNECT_MS = 4000
 BUFFERS = 2 * PACKET + 131072  # what one connection may make the gateway hold: input twice while it grows, answers
 HONEST = ("beta", "gamma", "delta")
+QUEUE = 16384         # messages that wait for one session
 HAS_SANITIZER = "sanitize" in lab.BUILD
 OPTIONS = ("packet", PACKET, "per_device", SESSIONS, "address_connects", 20, "address_burst", CONNECTS_AT_ONCE, "handshakes", HANDSHAKES,
            "connect_ms", CONNECT_MS, "device_packets", 3000, "device_bytes", 16 << 20, "device_connects", 2, "inflight", 64)
@@ -251,14 +253,16 @@ def subscriptions(g):
 
 def reconnects(g):
     """a device that comes and goes without end gets 0x9F, or is turned away with its address, and leaves nothing behind"""
-    codes = []
+    codes, words = [], b""
     for i in range(160):
         c = try_client(g, "zeta", source="127.0.0.4")
         if c is None:
             continue
-        codes.append(c.connect(client_id=f"loop{i % 7}")[1])
+        answer = c.connect(client_id=f"loop{i % 7}")
+        codes.append(answer[1])
+        words = answer if answer[1] == 0x9f else words
         c.close()
-    check(0x9f in codes, "never told that it comes too often", codes[-5:])
+    check(0x9f in codes and b"again in" in words, "never told that it comes too often, and when to come back", codes[-5:], words)
     wait_until(lambda: counters(g)[reason("connection-rate-exceeded")] > 0, "it is counted")
     return [], 1024
 
@@ -281,6 +285,46 @@ def deaf(g):
     return held, 2 * BUFFERS // 1024
 
 
+def never_acking(g):
+    """a subscriber that reads and never acknowledges holds a queue of a stated size, then loses its session, and no publisher its word"""
+    sub = Client(g, "other", source="127.0.0.6")
+    check(sub.connect(client_id="mute", flags=0, properties=b"\x11\x00\x00\x01\x00")[1] == 0)
+    sub.send(packet(0x82, b"\x00\x01\x00" + string("q/#") + b"\x01"))
+    check(sub.receive()[0] == 9)
+    pub = App(g, "app")
+    waiting = acked = 0
+    for i in range(QUEUE + 2000):
+        pub.send(publish_packet("q/x", "m", i % 60 + 1))
+        waiting += 1
+        while waiting >= 50:
+            pub.expect(4)
+            waiting, acked = waiting - 1, acked + 1
+    for _ in range(waiting):
+        pub.expect(4)
+        acked += 1
+    check(acked == QUEUE + 2000, "a publisher was left without its PUBACK")
+    last = drain(sub)
+    check(last is not None and last[0] == 14 and last[2][0] == 0x97, last)
+    pub.close()
+    return [sub], 16384
+
+
+def wildcards(g):
+    """a storm of wildcards that all match the same messages ends at a number of filters, and the messages still flow"""
+    before = counters(g)
+    app = App(g, "app")
+    codes = []
+    for n in range(1, 400):
+        levels = ["+" if n >> b & 1 else "a" for b in range(12)]
+        codes += app.subscribe(["w/" + "/".join(levels[:k]) + "/#" for k in range(5, 12)], qos=0)
+    check(set(codes) <= {0, 0x97}, set(codes))
+    for i in range(200):
+        check(app.pub("w/" + "/".join("a" * 14), "m") in (0, 0x10), "not taken")
+    app.close()
+    check(counters(g)['holdfast_invariant_violations_total{name="BoundedCost"}'] == before['holdfast_invariant_violations_total{name="BoundedCost"}'])
+    return [], 8192
+
+
 def unfinished(g):
     """TLS without a CONNECT: a device has so many connections, and each has so long"""
     before = counters(g)
@@ -290,7 +334,7 @@ def unfinished(g):
     return held, 2 * SESSIONS * 64
 
 
-ATTACKS = (slowloris, garbage, stolen, giants, properties, subscriptions, reconnects, deaf, unfinished)
+ATTACKS = (slowloris, garbage, stolen, giants, properties, subscriptions, wildcards, reconnects, deaf, never_acking, unfinished)
 
 
 def close_all(held):
@@ -325,6 +369,7 @@ def main():
     lab.make_pki(d)
     for name in ("gamma", "delta", "epsilon", "zeta"):
         lab.make_leaf(d, name, "issuer", lab.device_extensions(name))
+    grant(d, app=ALL, other=ALL)
     try:
         for attack in ATTACKS:
             if wanted and not any(w in attack.__name__ for w in wanted):
