@@ -147,7 +147,7 @@ def garbage(g):
             while s.recv(4096):
                 pass
             s.close()
-        except ConnectionError:
+        except OSError:  # reset, whenever it was
             pass
     wait_until(lambda: sum(counters(g)[reason(r)] - before[reason(r)] for r in ("tls", "address-rate", "address-handshakes")) >= 15, "they are counted")
     return [], 1024
