@@ -136,7 +136,8 @@ struct port_anchors {
 
 /*
  * The sessions that clients of a server may resume (RFC 8446 2.2): at most one for each
- * certificate, `max` in all, the oldest giving way, each for `lifetime_s` at most. Only this
+ * certificate, `max` in all, the oldest giving way, each for `lifetime_s` at most
+ * from the full handshake, however often it is used. Only this
  * process knows them: they end with it. A client that resumes is who its certificate said, and is
  * asked again all that a full handshake would ask: the times of its whole chain, the anchors in
  * force, and `stands` (NULL: nobody), with the port's role. Whoever does not stand, or is not

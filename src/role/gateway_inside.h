@@ -225,7 +225,8 @@ void gateway_source_done(struct gateway *g, const struct port_peer *peer, bool i
 /* False: refused, its device has too many connections. */
 bool gateway_quota_accepted(struct gateway *g, struct gateway_conn *c);
 void gateway_quota_closed(struct gateway *g, struct gateway_conn *c);
-/* May it CONNECT? Where not, *words say when to come back; they are good until the next question. */
+/* May it CONNECT? Where not, *words say when to come back; they are good until the next question.
+ */
 bool gateway_quota_connects(struct gateway *g, struct gateway_conn *c, const char **words);
 /* May this packet be taken now? False: it waits, and the connection is not read meanwhile; or it
  * was refused. */

@@ -144,6 +144,7 @@ struct port_conn {
     bool knows_peer;                 /* its certificate is the one that this handshake has shown */
     struct certificate *certificate; /* the peer's; NULL: none */
     struct validity validity;        /* of its chain */
+    uint64_t proved_ms;              /* of a client that resumed: when it last signed */
     char *server;                    /* "ADDRESS NAME" of a client that resumes */
     uint8_t exporter[PORT_EXPORTER_LEN];
     uint32_t local_uid;

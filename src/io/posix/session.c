@@ -27,7 +27,7 @@ struct row {
     uint8_t anchors[ANCHORS_DIGEST_LEN];
     uint8_t owner[TABLE_KEY_LEN]; /* of the digest of the certificate */
     struct validity validity;
-    uint64_t made_ms;
+    uint64_t proved_ms; /* when its client last signed */
     struct certificate *certificate;
     uint32_t older, newer; /* by when they were made; `newer` of a free one: the next free one */
 };
@@ -174,7 +174,7 @@ static int keep_row(SSL *ssl, SSL_SESSION *session)
         memcpy(row->anchors, conn->tls->anchors, sizeof row->anchors);
         memcpy(row->owner, digest, sizeof row->owner);
         row->validity = conn->validity;
-        row->made_ms = port_now_ms(s->port);
+        row->proved_ms = SSL_session_reused(ssl) == 1 ? conn->proved_ms : port_now_ms(s->port);
         row->certificate = certificate_hold(conn->certificate);
         INVARIANT(table_put(&s->by_id, row->id, i));
         INVARIANT(table_put(&s->by_owner, row->owner, i));
@@ -191,7 +191,7 @@ static bool does_stand(struct port_sessions *s, const struct row *row, const str
         s->counts.other_issuers++;
         return false;
     }
-    if (port_now_ms(s->port) - row->made_ms >= s->lifetime_ms
+    if (port_now_ms(s->port) - row->proved_ms >= s->lifetime_ms
         || !validity_holds(&row->validity, tls)) {
         s->counts.out_of_time++;
         return false;
@@ -242,6 +242,7 @@ static SSL_SESSION *find_row(SSL *ssl, const unsigned char *id, int id_len, int 
         conn->certificate = certificate_hold(row->certificate);
         conn->anchors = row->anchors_index;
         conn->validity = row->validity;
+        conn->proved_ms = row->proved_ms;
     }
     return session;
 }

@@ -159,6 +159,22 @@ TEST("a session ends with its lifetime")
     end(&p);
 }
 
+TEST("a lifetime is counted from the signature, however often the session is used")
+{
+    struct pair p;
+    REQUIRE(begin(&p, 8, 1));
+    REQUIRE(meet(&p).is_up);
+    uint64_t until_ms = port_now_ms(p.port) + 1000;
+    struct meeting again;
+    do { /* coming back all the time keeps nothing alive */
+        again = meet(&p);
+        REQUIRE(again.is_up);
+    } while (again.server_sees.is_resumed && port_now_ms(p.port) < until_ms + 10000);
+    CHECK(!again.server_sees.is_resumed);
+    CHECK_U64(port_sessions_count(sessions).out_of_time, 1);
+    end(&p);
+}
+
 TEST("other issuers in force end every session, the same ones under a new context do not")
 {
     struct pair p;

@@ -277,11 +277,17 @@ static void keep_row(struct port_conn *server,
 {
     struct port_sessions *s = server->tls->sessions;
     struct digest owner = hash_of(leaf);
+    uint64_t made_ms = port_now_ms(server->port);
+    for (uint32_t i = 0; i < s->count && server->peer_facts.is_resumed; i++) {
+        if (memcmp(&s->rows[i].owner, &owner, sizeof owner) == 0) {
+            made_ms = s->rows[i].made_ms; /* its client has not signed since */
+        }
+    }
     *place_for(s, &owner) = (struct row){.ticket = *ticket,
                                          .owner = owner,
                                          .anchors = server->tls->anchors_digest,
                                          .chain = chain,
-                                         .made_ms = port_now_ms(server->port),
+                                         .made_ms = made_ms,
                                          .order = ++s->order};
 }
 
