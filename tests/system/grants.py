@@ -119,6 +119,48 @@ def entries(site, about):
     return [dict(zip(("kind", "actor", "detail"), row)) for row in rows]
 
 
+def mosquitto(site, program, name, folder, *args):
+    return ["mosquitto_" + program, "-h", "localhost", "-p", str(site.base + 10), "-V", "mqttv5", "--cafile", str(site.dir / folder / "root.pem"),
+            "--cert", str(site.dir / folder / f"{name}.pem"), "--key", str(site.dir / folder / f"{name}.key"), *args]
+
+
+def is_entered(site, client_id):
+    return any(s["client_id"] == client_id and s["application"] == "viewer" for s in api(site, "/gateways/gw-1/sessions")["items"])
+
+
+def lets_stock_clients_in(site):
+    """A stock client with the certificate does what was granted and nothing else, and hears at once that its grant is withdrawn."""
+    if shutil.which("mosquitto_sub") is None:
+        return "mosquitto-clients are not installed"
+    site.holdfast("grant", "viewer", "--subscribe", "plant/#", "--publish", "plant/viewer/#", "--client-id", "viewer-*", "--out", "v")
+    wait_for(lambda: api(site, "/grants/viewer")["gateways"] == [{"name": "gw-1", "in_force": True}], 30, "the gateway goes by it")
+    wrong = subprocess.run(mosquitto(site, "sub", "viewer", "v", "-i", "somebody", "-t", "plant/#", "-W", "5"), capture_output=True, text=True, timeout=30)
+    need(wrong.returncode not in (0, 27), f"a client id beyond its pattern: {wrong.returncode} {wrong.stderr}")
+    denied = subprocess.run(mosquitto(site, "sub", "viewer", "v", "-i", "viewer-1", "-t", "other/#", "-E", "-d"), capture_output=True, text=True, timeout=30)
+    need("135" in denied.stdout, f"a filter beyond its grant: {denied.stdout}")
+    live = subprocess.Popen(["stdbuf", "-oL"] + mosquitto(site, "sub", "viewer", "v", "-i", "viewer-2", "-t", "plant/#", "-q", "1", "-d"), stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+    try:
+        wait_for(lambda: is_entered(site, "viewer-2"), 30, "its session, by its name")
+        need(any("Subscribed" in live.stdout.readline() for _ in range(6)), "it is subscribed")
+        for topic, code in (("plant/viewer/note", 0), ("plant/other/note", 135), ("hf/1/x/t/y", 135)):
+            said = subprocess.run(mosquitto(site, "pub", "viewer", "v", "-i", "viewer-3", "-t", topic, "-q", "1", "-m", "hello", "-d"), timeout=30,
+                                  capture_output=True, text=True)
+            need(f"RC:{code}" in said.stdout, f"{topic}: {said.stdout}")
+        need(any("hello" in live.stdout.readline() for _ in range(4)), "what one instance says reaches the other")
+        site.holdfast("grant", "withdraw", "viewer")
+        told = [live.stdout.readline() for _ in range(2)]
+        need(any("DISCONNECT (135)" in line for line in told), f"cut, and told why: {told}")
+        wait_for(lambda: not is_entered(site, "viewer-2"), 30, "the end of its session")
+    finally:
+        if live.poll() is None:
+            live.kill()
+            live.wait(30)
+        live.stdout.close()
+    again = subprocess.run(mosquitto(site, "sub", "viewer", "v", "-i", "viewer-2", "-t", "plant/#", "-W", "5"), capture_output=True, text=True, timeout=30)
+    need(again.returncode not in (0, 27), f"let in after it was withdrawn: {again.returncode}")
+
+
 def overlaps_two_generations(site):
     """A second key is let in beside the first, a third takes the first one's place."""
     for folder in ("h2", "h3"):
@@ -176,7 +218,7 @@ def main():
     script = lib.Script()
     site = SITE.Site()
     try:
-        for step in (begin, refuses_what_cannot_be_granted, grants, overlaps_two_generations, keeps_devices_and_applications_apart,
+        for step in (begin, refuses_what_cannot_be_granted, grants, lets_stock_clients_in, overlaps_two_generations, keeps_devices_and_applications_apart,
                      withdraws, stops):
             if not script.run(step.__name__.replace("_", " "), step, site):
                 for log in sorted(site.data.glob("log/*.log")):
