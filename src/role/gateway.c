@@ -153,7 +153,8 @@ static void on_event(void *role, const struct port_event *ev)
         return; /* failed, or not yet begun: nothing is answered any more */
     }
     g->wall_ms = port_wall_ms(g->port, &g->wall_quality);
-    g->now_ms = port_now_ms(g->port);
+    g->now_us = port_now_us(g->port);
+    g->now_ms = g->now_us / 1000;
     bool grants_changed = false;
     if (gateway_admin_event(g, ev) || gateway_grants_event(g->grants, ev, &grants_changed)) {
         if (grants_changed) {

@@ -353,7 +353,7 @@ static size_t take_packet(struct gateway *g,
 void gateway_conn_received(struct gateway *g, struct gateway_conn *c, struct slice bytes)
 {
     size_t done = 0;
-    uint64_t now_ms = port_now_ms(g->port);
+    uint64_t now_ms = g->now_ms;
     while (!c->is_closing && !c->is_paused && !c->is_throttled && g->exit_code == 0) {
         size_t size = take_packet(g, c, slice_after(bytes, done), now_ms);
         if (size == 0) {

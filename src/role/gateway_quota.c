@@ -189,7 +189,7 @@ bool gateway_quota_may(struct gateway *g, struct gateway_conn *c, size_t len)
     if (c->session.state != GW_LIVE || c->quota == GW_PEERS_NONE) {
         return true; /* one CONNECT has a rate of its own */
     }
-    switch (gw_quota_may(&g->quota, c->quota, len, port_now_us(g->port), &wait_ms)) {
+    switch (gw_quota_may(&g->quota, c->quota, len, g->now_us, &wait_ms)) {
     case GW_QUOTA_TAKES: return true;
     case GW_QUOTA_WAITS: throttle(g, c, wait_ms); return false;
     case GW_QUOTA_NEVER: break;
@@ -207,7 +207,7 @@ bool gateway_quota_may(struct gateway *g, struct gateway_conn *c, size_t len)
 void gateway_quota_took(struct gateway *g, struct gateway_conn *c, size_t len)
 {
     if (c->quota != GW_PEERS_NONE) {
-        gw_quota_took(&g->quota, c->quota, len, port_now_us(g->port));
+        gw_quota_took(&g->quota, c->quota, len, g->now_us);
     }
 }
 

@@ -7,10 +7,13 @@ uint64_t gw_rate_cost_us(const struct gw_rate *rate, uint64_t amount)
 
 uint64_t gw_bucket_wait_us(const struct gw_bucket *b, const struct gw_rate *rate, uint64_t now_us)
 {
-    uint64_t missing_us = b->full_us > now_us ? b->full_us - now_us : 0;
+    if (rate->per_s == 0 || b->full_us <= now_us) {
+        return 0;
+    }
+    uint64_t missing_us = b->full_us - now_us;
     uint64_t whole_us = gw_rate_cost_us(rate, rate->burst);
     uint64_t wanted_us = missing_us + gw_rate_cost_us(rate, 1);
-    return rate->per_s == 0 || missing_us == 0 || wanted_us <= whole_us ? 0 : wanted_us - whole_us;
+    return wanted_us <= whole_us ? 0 : wanted_us - whole_us;
 }
 
 void gw_bucket_charge(struct gw_bucket *b,
