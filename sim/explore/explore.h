@@ -156,6 +156,6 @@ void explore_step(const struct explore_world *world,
                   struct explore_breach *breach);
 
 extern const struct explore_world explore_admit, explore_received, explore_spool, explore_enrol,
-    explore_sequence;
+    explore_sequence, explore_broker;
 
 #endif

@@ -10,7 +10,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = pathlib.Path(os.environ.get("HOLDFAST_BIN", TOP / "build/release/bin")) / "holdfast-explore"
 CLANG = TOP / "build/clang/bin/holdfast-explore"
-BLIND = {"admit": "forge", "received": "cut", "spool": "lost", "enrol": "unanswered", "sequence": "take"}
+BLIND = {"admit": "forge", "received": "cut", "spool": "lost", "enrol": "unanswered", "sequence": "take", "broker": "keep"}
 
 passed = failed = skipped = 0
 

@@ -164,12 +164,13 @@ bool gw_broker_skip(struct gw_broker *b,
 
 /* ---- acknowledgements ---- */
 
-/* Of what was sent on this connection, and of what was received before: never past the cursor. */
+/* Of what was ever sent; what of it this connection saw, its marks tell. */
 static struct delivery *in_flight(const struct gw_broker *b,
                                   const struct session *s,
                                   uint16_t packet_id)
 {
-    for (uint32_t i = s->queue.head; i != NONE && i != s->cursor; i = b->deliveries[i].next) {
+    for (uint32_t i = s->queue.head; i != NONE && b->deliveries[i].n <= s->begun;
+         i = b->deliveries[i].next) {
         if (packet_id_of(b->deliveries[i].n) == packet_id) {
             return &b->deliveries[i];
         }

@@ -467,54 +467,67 @@ static void move_one(struct gw_broker *b,
     b->counts.moved++;
 }
 
+/* The delivery with this number that still has its message; NONE where it is finished. */
+static uint32_t waiting_at(const struct gw_broker *b, const struct session *s, uint64_t n)
+{
+    uint32_t i = s != NULL ? s->queue.head : NONE;
+    while (i != NONE && b->deliveries[i].n < n) {
+        i = b->deliveries[i].next;
+    }
+    bool is_it = i != NONE && b->deliveries[i].n == n && !b->deliveries[i].is_received;
+    return is_it ? i : NONE;
+}
+
+/* What is moved out of a queue makes room for itself; what the fold does not know takes some. */
+static enum gw_fold moves_fit(const struct gw_broker *b,
+                              const struct session_record *r,
+                              uint64_t at)
+{
+    const struct session *from = known(b, r->session);
+    struct session_move move;
+    uint32_t count = 0;
+    for (struct slice rest = r->items; session_move_next(&rest, &move);) {
+        if (at != 0 && move.position >= at) {
+            return GW_FOLD_DAMAGED;
+        }
+        count += move.to != 0 && waiting_at(b, from, move.n) == NONE;
+    }
+    bool fits = deliveries_fit(b, count) && count <= b->limits.messages_max - b->counts.messages;
+    return fits || count == 0 ? GW_FOLDED : GW_FOLD_FULL;
+}
+
 static enum gw_fold fold_moved(struct gw_broker *b,
                                const struct session_record *r,
                                bool is_live,
                                uint64_t at)
 {
-    struct session_move move;
-    uint32_t count = 0;
-    for (struct slice rest = r->items; session_move_next(&rest, &move);) {
-        count += move.to != 0;
-        if (at != 0 && move.position >= at) {
-            return GW_FOLD_DAMAGED;
-        }
-    }
-    if (!deliveries_fit(b, count)
-        || (count > b->limits.messages_max - b->counts.messages && !is_live)) {
-        return GW_FOLD_FULL;
+    enum gw_fold result = moves_fit(b, r, at);
+    if (result != GW_FOLDED) {
+        return result;
     }
     struct session *from = touch(b, r->session);
+    struct session_move move;
     uint32_t nth = 0;
     for (struct slice rest = r->items; session_move_next(&rest, &move); nth++) {
         uint32_t member = is_live && nth < b->moves_count ? b->moved_to[nth] : NONE;
-        uint32_t i = from != NULL ? from->queue.head : NONE;
-        while (i != NONE && b->deliveries[i].n < move.n) {
-            i = b->deliveries[i].next;
-        }
-        bool is_here = i != NONE && b->deliveries[i].n == move.n && !b->deliveries[i].is_received;
-        if (is_here) { /* its message, also where the record does not say it */
-            const struct message *m = &b->messages[b->deliveries[i].message];
+        uint32_t i = waiting_at(b, from, move.n);
+        uint32_t held = i != NONE ? b->deliveries[i].message : NONE;
+        if (held != NONE) { /* its message, also where the record does not say it */
+            const struct message *m = &b->messages[held];
             move.position = m->at;
             move.size = m->size;
             move.expires_ms = m->expires_ms;
+            b->messages[held].refs++;
+            gw_delivery_free(b, from, i);
         }
         if (move.position != 0) {
-            uint64_t seen = at != 0 ? at : b->at;
-            uint32_t held = is_here ? b->deliveries[i].message : NONE;
-            if (held != NONE) {
-                b->messages[held].refs++;
-                gw_delivery_free(b, from, i);
-            }
-            move_one(b, &move, member, seen);
-            if (held != NONE) {
-                gw_message_unref(b, held);
-            }
+            move_one(b, &move, member, at != 0 ? at : b->at);
+        }
+        if (held != NONE) {
+            gw_message_unref(b, held);
         }
     }
-    if (is_live) {
-        b->moves_count = 0;
-    }
+    b->moves_count = is_live ? 0 : b->moves_count;
     return GW_FOLDED;
 }
 
