@@ -710,7 +710,8 @@ static enum gw_fold fold(struct gw_broker *b, const struct bus_record *r, bool i
 static bool advance(struct gw_broker *b, uint64_t clock_ms, uint64_t at)
 {
     bool is_after = !b->has_begun || at > b->at;
-    if ((at & GW_VOLATILE) != 0 || !is_after || (clock_ms != 0 && clock_ms < b->clock_ms)) {
+    if ((at & GW_VOLATILE) != 0 || clock_ms > CLOCK_MAX_MS || !is_after
+        || (clock_ms != 0 && clock_ms < b->clock_ms)) {
         return false;
     }
     b->at = at;

@@ -5,7 +5,8 @@
 #include "core/gateway/broker.h"
 #include "core/gateway/topics.h"
 
-#define NONE UINT32_MAX
+#define NONE         UINT32_MAX
+#define CLOCK_MAX_MS (UINT64_MAX / 4) /* of a lifetime; no sum with an interval goes round */
 
 enum {
     SLOT_BITS = 20, /* of a session number; the rest counts the slot's uses */
