@@ -165,7 +165,8 @@ static void open_session(uint32_t who)
 
 static void begin_scene(const struct world *w)
 {
-    scene = (struct scene){.clock_ms = 1};
+    memset(&scene, 0, sizeof scene);
+    scene.clock_ms = 1;
     scene.of = *w;
     scene.of.count = 0;
     scene.starts[0] = FIRST;
