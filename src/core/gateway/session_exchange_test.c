@@ -144,6 +144,7 @@ TEST("a message that nobody keeps is acknowledged at once, but after those befor
     answered(&b, 0, 0, NULL);
     CHECK(b.fx.count == 0);
     stored(&b, 50);
+    REQUIRE(find(&b, GW_ACK) != NULL);
     CHECK_U64(find(&b, GW_ACK)->acks.count, 2);
 }
 

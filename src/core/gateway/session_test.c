@@ -470,6 +470,21 @@ TEST("a fault of the bytes is answered with its own reason: CONNACK before, DISC
     CHECK_U64(refused_with(&b), MQTT_PACKET_TOO_LARGE);
 }
 
+TEST("a second CONNECT that is wrong as well is a protocol error, for DISCONNECT has no 0x84")
+{
+    static const struct mqtt_fault faults[] = {
+        {.reason = MQTT_UNSUPPORTED_VERSION, .clause = "x"},
+        {.reason = MQTT_UNSUPPORTED_VERSION, .clause = "x", .version = MQTT_5_0},
+        {.reason = MQTT_CLIENT_ID_NOT_VALID, .clause = "x", .version = MQTT_3_1_1},
+    };
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        struct bench b;
+        go_live(&b, MQTT_5_0);
+        step(&b, (struct gw_event){.kind = GW_SAW_FAULT, .fault = faults[i]});
+        CHECK_U64(said(&b), MQTT_PROTOCOL_ERROR);
+    }
+}
+
 TEST("a DISCONNECT cannot make a session outlive its connection that CONNECT did not ask for")
 {
     struct bench b;
