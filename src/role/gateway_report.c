@@ -100,6 +100,49 @@ static void write_operators(const struct gateway *g, struct writer *w)
                   gateway_grants_refused(g->grants));
 }
 
+/* What waits for whom, and what came of it. */
+static void write_sessions(const struct gateway *g, struct writer *w)
+{
+    struct gw_broker_counts n;
+    gw_broker_count(g->broker, &n);
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } gauges[] = {
+        {"holdfast_gateway_kept_sessions", "Sessions that outlive their connection.",
+         n.durable_sessions},
+        {"holdfast_gateway_subscriptions", "Subscriptions of all sessions.", n.subscriptions},
+        {"holdfast_gateway_queued_deliveries",
+         "Messages that wait for a session, counted for each.", n.deliveries},
+        {"holdfast_gateway_held_bytes", "Bytes of messages that wait for anybody or are retained.",
+         n.message_bytes},
+        {"holdfast_gateway_retained_messages", "Retained messages.", n.retained},
+    };
+    for (size_t i = 0; i < COUNT_OF(gauges); i++) {
+        metrics_name(w, gauges[i].name, "gauge", gauges[i].help);
+        metrics_value(w, gauges[i].name, NULL, gauges[i].value);
+    }
+    metrics_name(w, "holdfast_gateway_deliveries_total", "counter", "PUBLISHes sent to clients.");
+    metrics_value(w, "holdfast_gateway_deliveries_total", "qos=\"0\"", g->counts.deliveries[0]);
+    metrics_value(w, "holdfast_gateway_deliveries_total", "qos=\"1\"", g->counts.deliveries[1]);
+    metrics_value(w, "holdfast_gateway_deliveries_total", "qos=\"2\"", g->counts.deliveries[2]);
+    metrics_name(
+        w, "holdfast_gateway_undelivered_total", "counter",
+        "Messages a client did not get: QoS 0 without room for it, expired, above its size.");
+    metrics_value(w, "holdfast_gateway_undelivered_total", "cause=\"no-room-or-too-large\"",
+                  g->counts.deliveries_dropped + n.dropped_qos0);
+    metrics_value(w, "holdfast_gateway_undelivered_total", "cause=\"expired\"", n.expired);
+    metrics_name(w, "holdfast_gateway_sessions_ended_total", "counter",
+                 "Sessions that are no more, by cause.");
+    for (int i = SESSION_END_EXPIRED; i < SESSION_END_COUNT; i++) {
+        metrics_labelled(w, "holdfast_gateway_sessions_ended_total", "cause",
+                         slice_text(session_end_name((enum session_end)i)), n.ends[i]);
+    }
+    metrics_name(w, "holdfast_gateway_kept_again_total", "counter",
+                 "Messages and sessions written again, so that the oldest of the spool can go.");
+    metrics_value(w, "holdfast_gateway_kept_again_total", NULL, g->counts.kept);
+}
+
 static void write_tls(const struct gateway *g, struct writer *w)
 {
     metrics_name(w, "holdfast_gateway_tls_reloads_total", "counter",
@@ -180,6 +223,7 @@ void gateway_report(struct gateway *g)
         write_clock(g, &w);
         write_flow(g, &w);
         write_spool(g, &w);
+        write_sessions(g, &w);
         write_tls(g, &w);
         write_operators(g, &w);
         write_admission(g, &w);
