@@ -162,6 +162,7 @@ static void configure_gateway(struct plant *p, uint32_t index)
         .traces_dir = PLANT_DATA "/gateway/traces",
         .allow_3_1_1 = true,
         .limits = {.connections_max = p->spec.devices + CONNECTIONS_SPARE,
+                   .messages_max = 4096,
                    .spool_segment_bytes = SEGMENT_BYTES},
     };
 }

@@ -214,6 +214,7 @@ static struct gateway_limits complete(const struct gateway_limits *l)
         .keep_alive_max_s = or_default(l->keep_alive_max_s, 1200),
         .resume_s = or_default(l->resume_s, 86400),
         .connect_ms = or_default(l->connect_ms, 10000),
+        .messages_max = or_default(l->messages_max, 131072),
         .session_expiry_max_s = or_default(l->session_expiry_max_s, 7 * 24 * 3600),
         .spool_segment_bytes = l->spool_segment_bytes != 0 ? l->spool_segment_bytes : 16 << 20,
         .spool_budget_bytes =

@@ -12,19 +12,21 @@
 
 /* Everything that is bounded; zero takes the default in brackets. */
 struct gateway_limits {
-    uint32_t connections_max;      /* live TLS connections [4,096] */
-    uint32_t handshakes_max;       /* in flight [1,024]; one address has half of them */
-    uint32_t address_connects;     /* of one address in a second [500] */
-    uint32_t address_burst;        /* of one address at once [4,000] */
-    uint32_t device_connects;      /* CONNECT packets of one device in a second [5] */
-    uint32_t device_packets;       /* of one device in a second [no limit] */
-    uint64_t device_bytes;         /* of its packets in a second, at most 64 MiB [no limit] */
-    uint32_t per_device_max;       /* sessions of one device [4] */
-    uint32_t packet_max;           /* bytes of one control packet, at most 256 KiB [128 KiB] */
-    uint32_t inflight_max;         /* unacknowledged publishes of a session, at most 65,535 [64] */
-    uint32_t keep_alive_max_s;     /* a longer keep alive, or none, becomes this [1,200] */
-    uint32_t resume_s;             /* a TLS session may be resumed for so long [86,400] */
-    uint32_t connect_ms;           /* from the first packet of TCP to a whole CONNECT [10,000] */
+    uint32_t connections_max;  /* live TLS connections [4,096] */
+    uint32_t handshakes_max;   /* in flight [1,024]; one address has half of them */
+    uint32_t address_connects; /* of one address in a second [500] */
+    uint32_t address_burst;    /* of one address at once [4,000] */
+    uint32_t device_connects;  /* CONNECT packets of one device in a second [5] */
+    uint32_t device_packets;   /* of one device in a second [no limit] */
+    uint64_t device_bytes;     /* of its packets in a second, at most 64 MiB [no limit] */
+    uint32_t per_device_max;   /* sessions of one device [4] */
+    uint32_t packet_max;       /* bytes of one control packet, at most 256 KiB [128 KiB] */
+    uint32_t inflight_max;     /* unacknowledged publishes of a session, at most 65,535 [64] */
+    uint32_t keep_alive_max_s; /* a longer keep alive, or none, becomes this [1,200] */
+    uint32_t resume_s;         /* a TLS session may be resumed for so long [86,400] */
+    uint32_t connect_ms;       /* from the first packet of TCP to a whole CONNECT [10,000] */
+    uint32_t messages_max; /* that wait for somebody or are retained; sessions, subscriptions and
+                              queues are in proportion, 350 bytes for each [131,072] */
     uint32_t session_expiry_max_s; /* a session is kept so long without its client [7 days] */
     uint64_t spool_segment_bytes;  /* [16 MiB] */
     uint64_t spool_budget_bytes;   /* [2 GiB] */

@@ -19,6 +19,7 @@ enum {
     FLEETING_BYTES = 4 << 20, /* of QoS 0 messages that need no record */
     FLEETING_COUNT = 16384,
     KEEP_BYTES = 1 << 20, /* written again in one turn */
+    SESSIONS_PER_OWNER = 256,
     FLOOR_LEN = 16
 };
 
@@ -142,14 +143,30 @@ static int cannot(struct gateway *g, int code, const char *what, const char *why
     return code;
 }
 
-static int make_broker(struct gateway *g)
+/* All from one number, in the proportions of the broker's default. */
+static struct gw_broker_limits limits_of(const struct gateway *g)
 {
     struct gw_broker_limits l = gw_broker_limits_default();
-    uint32_t connections = g->limits.connections_max;
-    uint64_t quarter = g->limits.spool_budget_bytes / 4;
-    l.sessions_max = l.sessions_max < connections * 2 ? connections * 2 : l.sessions_max;
-    l.sessions_per_owner_max = l.sessions_max;
+    const uint32_t messages = g->limits.messages_max;
+    const uint32_t connections = g->limits.connections_max;
+    const uint64_t quarter = g->limits.spool_budget_bytes / 4;
+    l.messages_max = messages;
+    l.deliveries_max = 2 * messages;
+    l.nodes_max = messages;
+    l.subscriptions_max = messages / 2;
+    l.retained_max = messages / 2;
+    l.inbounds_max = messages / 2;
+    l.queue_messages_max = messages / 8;
+    l.sessions_max = messages / 8 < connections * 2 ? connections * 2 : messages / 8;
+    l.sessions_per_owner_max = SESSIONS_PER_OWNER;
     l.keep_after_bytes = l.keep_after_bytes < quarter ? l.keep_after_bytes : quarter;
+    return l;
+}
+
+static int make_broker(struct gateway *g)
+{
+    struct gw_broker_limits l = limits_of(g);
+    uint32_t connections = g->limits.connections_max;
     uint32_t brought = (uint32_t)(g->items_cap / GW_ITEM_MAX);
     l.brought_max = l.brought_max < brought ? l.brought_max : brought;
     size_t size = gw_broker_size(&l);

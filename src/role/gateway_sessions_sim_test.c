@@ -422,6 +422,7 @@ static const struct gateway_config config = {
     .limits = {.connections_max = 4,
                .handshakes_max = 4,
                .packet_max = 512,
+               .messages_max = 1024,
                .spool_segment_bytes = 8704,
                .spool_budget_bytes = 1 << 20},
 };

@@ -514,6 +514,60 @@ def test_slow_subscriber(d):
     check(g.stop() == 0)
 
 
+def test_full_spool(d):
+    """a spool full of what waits for a client that is away stops publishers; when it comes back nothing is missing, and all goes on"""
+    grant(d, app=ALL, other=ALL)
+    g = Gateway(d, "segment", 1 << 18, "budget", 24 << 20, "packet", 32768)
+    options = {"client_id": "away", "flags": 0, "properties": expiry(1000)}
+    sub = App(g, "other", **options)
+    sub.subscribe("q/#", 1)
+    sub.close()
+    pub = App(g, client_id="pub")
+    total, sent, acked = 900, 0, set()  # of 30 kB each: more than the spool holds
+
+    def push():
+        nonlocal sent
+        while sent < total and sent - len(acked) < 40:
+            sent += 1
+            pub.send(publish_packet("q/x", f"{sent} " + "x" * 30000, sent))
+
+    def take():
+        answer = pub.receive()
+        check(answer is not None and answer[0] == 4 and len(answer[2]) == 2, answer)
+        acked.add(struct.unpack(">H", answer[2])[0])
+
+    def is_stalled():
+        with open(f"{d}/gateway.metrics") as f:
+            return any(line.startswith("holdfast_gateway_stalls_total ") and int(line.split()[1]) > 0 for line in f)
+
+    push()
+    while not is_stalled() and len(acked) < total:
+        gateway.acknowledge(f"{d}/spool", gateway.BUILD)  # as ingest does: the sessions alone need what is left
+        take()
+        push()
+    check(len(acked) < total, "it was to run full")
+    g.kill()
+    g = Gateway(d, "segment", 1 << 18, "budget", 24 << 20, "packet", 32768)
+    sub = App(g, "other", **options)
+    check(sub.present())
+    pub = App(g, client_id="pub")
+    unacked = [n for n in range(1, sent + 1) if n not in acked]
+    got = set()
+    for n in unacked:
+        pub.send(publish_packet("q/x", f"{n} " + "x" * 30000, n, flags=8))
+    waiting = len(unacked)
+    end = time.monotonic() + 60
+    while (waiting or not set(range(1, sent + 1)) <= got) and time.monotonic() < end:
+        gateway.acknowledge(f"{d}/spool", gateway.BUILD)
+        for m in sub.next(20 if len(got) + 20 <= sent else 1):
+            got.add(int(m["payload"].split()[0]))
+        while waiting and len(got) > 60:
+            take()
+            waiting -= 1
+    check(set(range(1, sent + 1)) <= got, f"{sent - len(got)} missing")
+    check(g.stop() == 0)
+
+
 # ---- stock clients ----
 
 def mosquitto(d, g, tool, name, *args, **options):
