@@ -311,5 +311,6 @@ const struct durable durable_ingest = {
     .seeded = 2,
     .one_in = 200,
     .one_in_of_recovery = 200,
+    .sees_rot = true,
     .calls_step = 4,
 };

@@ -2,6 +2,7 @@
 #include "io/registry.h"
 
 #include "base/invariant.h"
+#include "io/sqlite/checked.h"
 #include "io/sqlite/registry_inside.h"
 
 #include <stdio.h>
@@ -230,9 +231,9 @@ enum registry_result registry_open(struct port *port,
     enum registry_result result = REGISTRY_OK;
     if (for_writing && !make_file(port, path)) {
         result = refuse(REGISTRY_BROKEN, why, path, "the file or its folder cannot be written");
-    } else if (sqlite3_open_v2(path, &r->db,
-                               for_writing ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY,
-                               port_sqlite_vfs(port))
+    } else if (checked_open(path, &r->db,
+                            for_writing ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY,
+                            port_sqlite_vfs(port))
                != SQLITE_OK) {
         result = refuse(for_writing ? REGISTRY_BROKEN : REGISTRY_NOT_FOUND, why, path,
                         sqlite3_errmsg(r->db));
@@ -262,7 +263,7 @@ void registry_close(struct registry *r)
     for (size_t i = 0; i < ST_COUNT; i++) {
         (void)sqlite3_finalize(r->statements[i]);
     }
-    (void)sqlite3_close(r->db);
+    checked_close(r->db);
     free(r);
 }
 

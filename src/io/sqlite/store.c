@@ -1,4 +1,5 @@
 #include "base/invariant.h"
+#include "io/sqlite/checked.h"
 #include "io/sqlite/store_db.h"
 
 #include <stdio.h>
@@ -15,8 +16,8 @@ const char *store_why(const struct store *st)
 enum store_result store_failed(struct store *st, const char *what)
 {
     int code = sqlite3_extended_errcode(st->db);
-    (void)snprintf(st->why, sizeof st->why, "%s: %s (SQLite %d)", what, sqlite3_errmsg(st->db),
-                   code);
+    (void)snprintf(st->why, sizeof st->why, "%s: %s (SQLite %d)", what,
+                   code == SQLITE_IOERR_DATA ? CHECKED_WHY : sqlite3_errmsg(st->db), code);
     switch (code & 0xff) {
     case SQLITE_FULL: return STORE_FULL;
     case SQLITE_BUSY: return STORE_BUSY;
@@ -285,7 +286,7 @@ static enum store_result set_up(struct store *st, const char *path)
     if (result != STORE_OK) {
         return result;
     }
-    if (sqlite3_open_v2(path, &st->db, flags | SQLITE_OPEN_NOMUTEX, port_sqlite_vfs(st->port))
+    if (checked_open(path, &st->db, flags | SQLITE_OPEN_NOMUTEX, port_sqlite_vfs(st->port))
         != SQLITE_OK) {
         return store_failed(st, path);
     }
@@ -369,7 +370,7 @@ void store_close(struct store *st)
     for (size_t i = 0; i < COUNT_OF(st->statements); i++) {
         (void)sqlite3_finalize(st->statements[i]);
     }
-    (void)sqlite3_close(st->db);
+    checked_close(st->db);
     port_file_close(st->lock);
     free(st);
 }

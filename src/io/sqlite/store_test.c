@@ -1,4 +1,5 @@
 #include "base/rng.h"
+#include "io/sqlite/checked.h"
 #include "io/sqlite/test_port.h"
 #include "io/store.h"
 #include "test/test.h"
@@ -712,9 +713,9 @@ TEST("a store of layout 1 is brought up to date, its points count as arrived the
     CHECK(store_commit(st, &change) == STORE_OK);
     store_close(st);
     sqlite3 *db = NULL;
-    REQUIRE(sqlite3_open(store_path(), &db) == SQLITE_OK);
+    REQUIRE(checked_open(store_path(), &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK);
     CHECK(sqlite3_exec(db, to_layout_1, NULL, NULL, NULL) == SQLITE_OK);
-    (void)sqlite3_close(db);
+    checked_close(db);
     CHECK(store_open_reading(test_port(), store_path(), &st, &why) == STORE_NOT_FOUND);
     for (int i = 0; i < 2; i++) { /* the second time finds it done */
         st = open_writer(NULL);
