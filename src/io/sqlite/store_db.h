@@ -11,7 +11,7 @@
 
 #include <sqlite3.h>
 
-enum { STORE_SCHEMA_VERSION = 2 };
+enum { STORE_SCHEMA_VERSION = 3 };
 
 enum store_statement {
     SQL_BEGIN_WRITE,
