@@ -5,6 +5,7 @@
 #include "codec/bus_record.h"
 #include "role/gateway_inside.h"
 #include "sim/captured.h"
+#include "sim/watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -128,12 +129,7 @@ static void make(struct bus_record *r, uint8_t *room)
     UNREACHABLE();
 }
 
-enum bus_result __real_gateway_stage(struct gateway *g,
-                                     struct bus_record *record,
-                                     bus_position *position);
-enum bus_result __wrap_gateway_stage(struct gateway *g,
-                                     struct bus_record *record,
-                                     bus_position *position);
+PASSES_THROUGH(gateway_stage);
 enum bus_result __wrap_gateway_stage(struct gateway *g,
                                      struct bus_record *record,
                                      bus_position *position)

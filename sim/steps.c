@@ -12,10 +12,8 @@
 #include "core/ingest/received.h"
 #include "sim/watch.h"
 
-/* The linker's names for the call that passes through, and for the one it is passed on to. */
 #define THROUGH(type, name, parameters)                                                            \
-    type __real_##name parameters;                                                                 \
-    type __wrap_##name parameters;                                                                 \
+    PASSES_THROUGH(name);                                                                          \
     type __wrap_##name parameters
 
 /* ---- device ---- */
@@ -103,10 +101,11 @@ THROUGH(enum gw_admission,
          const struct device_id *device,
          struct slice client_id,
          uint32_t connection,
+         uint32_t most,
          uint32_t *displaced))
 {
     watch_count(STEP_REGISTRY, true);
-    return __real_gw_registry_enter(r, device, client_id, connection, displaced);
+    return __real_gw_registry_enter(r, device, client_id, connection, most, displaced);
 }
 
 THROUGH(bool,

@@ -30,8 +30,7 @@ static bool speaks(enum version_trait trait)
 
 /* ---- hello ---- */
 
-void __real_hello_claims_write(struct writer *w, const struct hello_claims *claims);
-void __wrap_hello_claims_write(struct writer *w, const struct hello_claims *claims);
+PASSES_THROUGH(hello_claims_write);
 void __wrap_hello_claims_write(struct writer *w, const struct hello_claims *claims)
 {
     struct hello_claims said = *claims;
@@ -65,8 +64,7 @@ void __wrap_hello_claims_write(struct writer *w, const struct hello_claims *clai
 
 /* ---- telemetry ---- */
 
-void __real_telemetry_protected_write(struct writer *w, uint32_t boot, uint64_t seq);
-void __wrap_telemetry_protected_write(struct writer *w, uint32_t boot, uint64_t seq);
+PASSES_THROUGH(telemetry_protected_write);
 void __wrap_telemetry_protected_write(struct writer *w, uint32_t boot, uint64_t seq)
 {
     size_t at = w->len;
@@ -104,18 +102,7 @@ static struct slice without_bases(struct slice pack, uint8_t room[PACK_MAX])
     return writer_ok(&w) && count > 0 ? writer_slice(&w) : pack;
 }
 
-void __real_seal_telemetry(struct writer *w,
-                           const struct mac_key *key,
-                           struct slice topic,
-                           uint32_t boot,
-                           uint64_t seq,
-                           struct slice payload);
-void __wrap_seal_telemetry(struct writer *w,
-                           const struct mac_key *key,
-                           struct slice topic,
-                           uint32_t boot,
-                           uint64_t seq,
-                           struct slice payload);
+PASSES_THROUGH(seal_telemetry);
 void __wrap_seal_telemetry(struct writer *w,
                            const struct mac_key *key,
                            struct slice topic,

@@ -173,8 +173,7 @@ static const struct outbox_entry *entry_of(const struct outbox *o, uint16_t pack
 
 /* ---- the calls that pass through ---- */
 
-bool __real_outbox_send(struct outbox *o, struct outbox_message *out);
-bool __wrap_outbox_send(struct outbox *o, struct outbox_message *out);
+PASSES_THROUGH(outbox_send);
 bool __wrap_outbox_send(struct outbox *o, struct outbox_message *out)
 {
     bool sent = __real_outbox_send(o, out);
@@ -185,8 +184,7 @@ bool __wrap_outbox_send(struct outbox *o, struct outbox_message *out)
     return sent;
 }
 
-bool __real_outbox_acked(struct outbox *o, uint16_t packet_id);
-bool __wrap_outbox_acked(struct outbox *o, uint16_t packet_id);
+PASSES_THROUGH(outbox_acked);
 bool __wrap_outbox_acked(struct outbox *o, uint16_t packet_id)
 {
     const struct outbox_entry *entry = watch.history != NULL ? entry_of(o, packet_id) : NULL;
@@ -197,8 +195,7 @@ bool __wrap_outbox_acked(struct outbox *o, uint16_t packet_id)
     return __real_outbox_acked(o, packet_id);
 }
 
-bool __real_outbox_refused(struct outbox *o, uint16_t packet_id);
-bool __wrap_outbox_refused(struct outbox *o, uint16_t packet_id);
+PASSES_THROUGH(outbox_refused);
 bool __wrap_outbox_refused(struct outbox *o, uint16_t packet_id)
 {
     const struct outbox_entry *entry = watch.history != NULL ? entry_of(o, packet_id) : NULL;
@@ -213,16 +210,7 @@ bool __wrap_outbox_refused(struct outbox *o, uint16_t packet_id)
     return __real_outbox_refused(o, packet_id);
 }
 
-enum key_result __real_seal_hello(struct writer *w,
-                                  const struct key_private *key,
-                                  struct slice certificate,
-                                  struct slice topic,
-                                  const struct hello_claims *claims);
-enum key_result __wrap_seal_hello(struct writer *w,
-                                  const struct key_private *key,
-                                  struct slice certificate,
-                                  struct slice topic,
-                                  const struct hello_claims *claims);
+PASSES_THROUGH(seal_hello);
 enum key_result __wrap_seal_hello(struct writer *w,
                                   const struct key_private *key,
                                   struct slice certificate,
@@ -259,40 +247,28 @@ void watch_count(enum step_kind kind, bool is_step)
     }
 }
 
-void __real_gw_session_step(struct gw_session *s,
-                            const struct gw_event *ev,
-                            struct gw_effects *out);
-void __wrap_gw_session_step(struct gw_session *s,
-                            const struct gw_event *ev,
-                            struct gw_effects *out);
+PASSES_THROUGH(gw_session_step);
 void __wrap_gw_session_step(struct gw_session *s, const struct gw_event *ev, struct gw_effects *out)
 {
     watch_count(STEP_SESSION, true);
     __real_gw_session_step(s, ev, out);
 }
 
-void __real_admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out);
-void __wrap_admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out);
+PASSES_THROUGH(admit_step);
 void __wrap_admit_step(struct admit *a, const struct admit_event *ev, struct admit_effects *out)
 {
     watch_count(STEP_ADMIT, true);
     __real_admit_step(a, ev, out);
 }
 
-void __real_link_step(struct link *l, const struct link_event *ev, struct link_effects *out);
-void __wrap_link_step(struct link *l, const struct link_event *ev, struct link_effects *out);
+PASSES_THROUGH(link_step);
 void __wrap_link_step(struct link *l, const struct link_event *ev, struct link_effects *out)
 {
     watch_count(STEP_LINK, true);
     __real_link_step(l, ev, out);
 }
 
-void __real_enroll_step(struct enroll *e,
-                        const struct enroll_event *ev,
-                        struct enroll_effects *out);
-void __wrap_enroll_step(struct enroll *e,
-                        const struct enroll_event *ev,
-                        struct enroll_effects *out);
+PASSES_THROUGH(enroll_step);
 void __wrap_enroll_step(struct enroll *e, const struct enroll_event *ev, struct enroll_effects *out)
 {
     watch_count(STEP_ENROLL, true);

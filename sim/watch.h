@@ -44,4 +44,8 @@ void watch_count(enum step_kind kind, bool is_step);
 uint64_t watch_message_digest(struct slice message);
 uint64_t watch_point_digest(struct slice stream, struct slice name, double value);
 
+/* Declares both of the linker's names of a call that passes through (--wrap), of the type that it
+ * has: one that stands between with other parameters does not compile. */
+#define PASSES_THROUGH(call) __typeof__(call) __real_##call, __wrap_##call
+
 #endif
