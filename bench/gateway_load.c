@@ -4,7 +4,7 @@
  * microseconds from PUBLISH to PUBACK at p50, p99 and p99.9. One process, one thread, epoll; all
  * that is due on a connection is one TLS write.
  *
- *   gateway_load PORT CA CERT KEY TOPIC CONNECTIONS WINDOW BYTES SECONDS
+ *   gateway_load PORT CA CERT KEY TOPIC CONNECTIONS WINDOW BYTES SECONDS [3.1.1]
  */
 #include "base/reader.h"
 #include "codec/mqtt.h"
@@ -40,6 +40,7 @@ struct load {
     struct link *links;
     int epoll;
     unsigned connections, window;
+    enum mqtt_version version;
     struct slice topic, payload;
     uint64_t acked, refused;
     uint64_t from_us, until_us;
@@ -93,7 +94,8 @@ static void flush(struct load *l, struct link *k)
 static void add_publish(struct load *l, struct link *k, uint64_t at_us)
 {
     struct writer w = writer_over(k->out + k->out_len, OUT_CAP - k->out_len);
-    size_t remaining = 2 + l->topic.len + 2 + 1 + l->payload.len;
+    bool is_5 = l->version == MQTT_5_0;
+    size_t remaining = 2 + l->topic.len + 2 + (is_5 ? 1 : 0) + l->payload.len;
     k->next_id = (uint16_t)(k->next_id == 65535 ? 1 : k->next_id + 1);
     write_u8(&w, 0x32);
     if (remaining > 127) {
@@ -103,7 +105,9 @@ static void add_publish(struct load *l, struct link *k, uint64_t at_us)
     write_u8(&w, (uint8_t)remaining);
     write_prefixed_u16(&w, l->topic);
     write_u16(&w, k->next_id);
-    write_u8(&w, 0);
+    if (is_5) {
+        write_u8(&w, 0); /* no properties */
+    }
     write_slice(&w, l->payload);
     must(writer_ok(&w), "room for a message");
     k->out_len += w.len;
@@ -158,16 +162,16 @@ static void serve(struct load *l, struct link *k)
     flush(l, k);
 }
 
-static void greet(struct link *k, unsigned number)
+static void greet(struct link *k, enum mqtt_version version, unsigned number)
 {
     char id[32];
     uint8_t bytes[256];
     (void)snprintf(id, sizeof id, "load-%u-%d", number, (int)getpid());
     struct mqtt_packet p = {.type = MQTT_CONNECT};
     p.connect = (struct mqtt_connect){
-        .version = MQTT_5_0, .clean_start = true, .keep_alive_s = 60, .client_id = slice_text(id)};
+        .version = version, .clean_start = true, .keep_alive_s = 60, .client_id = slice_text(id)};
     struct writer w = writer_over(bytes, sizeof bytes);
-    must(mqtt_encode(&p, MQTT_5_0, MQTT_FROM_CLIENT, &w) == MQTT_OK, "CONNECT");
+    must(mqtt_encode(&p, version, MQTT_FROM_CLIENT, &w) == MQTT_OK, "CONNECT");
     must(SSL_write(k->ssl, bytes, (int)w.len) == (int)w.len, "sending CONNECT");
     struct mqtt_frame frame;
     struct mqtt_fault fault;
@@ -190,7 +194,7 @@ static void open_link(struct load *l, struct link *k, SSL_CTX *ctx, uint16_t por
     (void)setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     k->ssl = SSL_new(ctx);
     must(SSL_set_fd(k->ssl, k->fd) == 1 && SSL_connect(k->ssl) == 1, "TLS");
-    greet(k, number);
+    greet(k, l->version, number);
     must(fcntl(k->fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
     struct epoll_event ev = {.events = EPOLLIN, .data = {.ptr = k}};
     must(epoll_ctl(l->epoll, EPOLL_CTL_ADD, k->fd, &ev) == 0, "epoll_ctl");
@@ -209,9 +213,9 @@ static uint32_t quantile(const struct load *l, double q)
 
 int main(int argc, char **argv)
 {
-    if (argc != 10) {
-        (void)fprintf(
-            stderr, "use: gateway_load PORT CA CERT KEY TOPIC CONNECTIONS WINDOW BYTES SECONDS\n");
+    if (argc != 10 && argc != 11) {
+        (void)fprintf(stderr, "use: gateway_load PORT CA CERT KEY TOPIC CONNECTIONS WINDOW BYTES "
+                              "SECONDS [3.1.1]\n");
         return 2;
     }
     static uint8_t payload[65536];
@@ -220,6 +224,7 @@ int main(int argc, char **argv)
         .epoll = epoll_create1(0),
         .connections = (unsigned)atoi(argv[6]),
         .window = (unsigned)atoi(argv[7]),
+        .version = argc == 11 ? MQTT_3_1_1 : MQTT_5_0,
         .topic = slice_text(argv[5]),
         .payload = slice_of(payload, (size_t)atoi(argv[8])),
         .samples = calloc(SAMPLES_MAX, sizeof(uint32_t)),
