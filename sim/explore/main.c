@@ -17,9 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-static const struct explore_world *const worlds[] = {
-    &explore_admit, &explore_received, &explore_spool, &explore_enrol, &explore_sequence,
-    &explore_broker};
+static const struct explore_world *const worlds[] = {&explore_admit,    &explore_received,
+                                                     &explore_spool,    &explore_enrol,
+                                                     &explore_sequence, &explore_broker};
 
 struct options {
     const char *world, *config, *trace, *replay, *blind;

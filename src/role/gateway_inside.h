@@ -130,7 +130,7 @@ struct gateway {
     uint64_t commit_began_us; /* 0: no sync is under way */
     int64_t wall_ms;          /* of the event that is being handled */
     uint64_t now_us;
-    uint64_t now_ms;          /* the same by the clock that never goes back */
+    uint64_t now_ms; /* the same by the clock that never goes back */
     enum time_quality wall_quality;
     uint64_t number;        /* of the newest connection */
     uint64_t refusals_told; /* of refusals.total, in the file of refusals; UINT64_MAX: no file */
