@@ -5,7 +5,8 @@ without one.
     attempts  in every outage each actor tries again less and less often: waits have a bound that doubles from `first_s` to
               `last_s`, uniform below it (full jitter), so the mean says how many attempts are plausible
     memory    a role's resident memory is below its limit, and does not climb: the last third of the samples is not
-              above the first third by more than `slack`; what an agent has of its own (RssAnon: no program text, no
+              above the first third by more than `slack`, where a process is looked at from `starting_s` on: while it
+              starts it takes its tables; what an agent has of its own (RssAnon: no program text, no
               library) stays below its limit whatever waits in its outbox
 """
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class History:
     memory_max_kb: int = 512 * 1024
     memory_slack_kb: int = 48 * 1024
     agent_max_kb: int = 4 * 1024
+    starting_s: float = 3.0
 
 
 def plausible(seconds, first_s, last_s):
@@ -57,10 +59,11 @@ def memory(history):
     for role, at, kilobytes in history.memory:
         by_role.setdefault(role, []).append((at, kilobytes))
     for role, samples in sorted(by_role.items()):
-        sizes = [kilobytes for _, kilobytes in sorted(samples)]
+        most, began = max(kilobytes for _, kilobytes in samples), min(at for at, _ in samples)
+        sizes = [kilobytes for at, kilobytes in sorted(samples) if at >= began + history.starting_s]
         third = len(sizes) // 3
-        if max(sizes) > history.memory_max_kb:
-            yield Finding(role, "more memory than its limit", example=max(sizes))
+        if most > history.memory_max_kb:
+            yield Finding(role, "more memory than its limit", example=most)
         elif third and min(sizes[-third:]) > max(sizes[:third]) + history.memory_slack_kb:
             yield Finding(role, "memory that climbs", example=(max(sizes[:third]), min(sizes[-third:])))
 
@@ -97,6 +100,12 @@ def cases():
     yield "attempts without a limit", "", h
     h = good()
     h.memory += [("ingest", i, 20000 + i * 2000) for i in range(90)]
+    yield "memory that climbs", "", h
+    h = good()
+    h.memory += [("gw-3", i, 68000 if i else 11000) for i in range(5)]
+    yield None, "", h  # seen first amid its start
+    h = good()
+    h.memory += [("gw-3", i, 11000 if i < 8 else 68000) for i in range(13)]
     yield "memory that climbs", "", h
     h = good()
     h.memory.append(("ingest", 3, 600 * 1024))
