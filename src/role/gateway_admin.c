@@ -203,6 +203,13 @@ static void write_session(struct gateway *g, struct json_writer *j, const struct
     json_put_u64(j, "bytes", c->message_bytes);
     json_put_u64(j, "inflight", c->session.inflight_count);
     json_put_bool(j, "is_waiting", c->is_paused);
+    struct gw_session_view view = {0};
+    if (c->session_number != 0) {
+        gw_broker_view(g->broker, c->session_number, &view);
+    }
+    json_put_u64(j, "queued", view.deliveries);
+    json_put_u64(j, "queued_bytes", view.queue_bytes);
+    json_put_u64(j, "subscriptions", view.filters);
     json_object_end(j);
 }
 
