@@ -198,8 +198,7 @@ bool gateway_quota_may(struct gateway *g, struct gateway_conn *c, size_t len)
                           .now_ms = port_now_ms(g->port),
                           .fault = {.reason = MQTT_MESSAGE_RATE_TOO_HIGH,
                                     .clause = "a packet of this size takes longer than 20 s at "
-                                              "this device's rate",
-                                    .version = c->session.version}};
+                                              "this device's rate"}};
     gateway_conn_feed(g, c, ev);
     return false;
 }
