@@ -53,14 +53,16 @@ static bool rests(const struct link *l, uint32_t gateway, uint64_t now_ms)
 }
 
 /* Is `a` to be dialled rather than `b`, which stands before it in this device's order? Of those
- * that all rest, the one that has rested longest. */
+ * that all rest, the one that failed least, then the one that has rested longest: who sent us away
+ * lives, and may be open again before the others are back. */
 static bool is_better(const struct link *l, uint32_t a, uint32_t b, uint64_t now_ms)
 {
     if (rests(l, a, now_ms) != rests(l, b, now_ms)) {
         return !rests(l, a, now_ms);
     }
     if (rests(l, a, now_ms)) {
-        return l->rests_ms[a] < l->rests_ms[b];
+        return l->failures[a] != l->failures[b] ? l->failures[a] < l->failures[b]
+                                                : l->rests_ms[a] < l->rests_ms[b];
     }
     if (l->priority[a] != l->priority[b]) {
         return l->priority[a] < l->priority[b];

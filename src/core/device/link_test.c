@@ -476,6 +476,8 @@ TEST("a gateway that sends us away is left at once for another, whatever its pri
         CHECK(now_ms < 1000 + LINK_BACKOFF_MS);
         feed(&l, LINK_CLOSED, now_ms);
         CHECK_U64(next_dial(&l, &now_ms), 1); /* it failed, but rests less long than the other */
+        feed(&l, LINK_CLOSED, now_ms);
+        CHECK_U64(next_dial(&l, &now_ms), 0); /* it failed again: who sent us away lives */
         link_init(&l, 2, 0, 3);
         feed(&l, LINK_START, 0);
         feed(&l, LINK_OPENED, 0);
