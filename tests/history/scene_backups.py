@@ -19,10 +19,16 @@ DATABASES = {"store": "store/store.db", "registry": "control/registry.db"}
 
 
 def copy_of(world, which):
-    """A consistent copy of a database in use, as an operator makes one."""
+    """A consistent copy of a database in use: its file and its log while nobody may write. What SQLite's own tools copy has
+    a first page without our check value, and is refused (docs/decisions/0065)."""
     kept = world.folder / f"{which}.backup"
-    with contextlib.closing(sqlite3.connect(world.platform.data / DATABASES[which])) as db, contextlib.closing(sqlite3.connect(kept)) as to:
-        db.backup(to)
+    path = world.platform.data / DATABASES[which]
+    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        for end in ("", "-wal"):
+            if path.with_name(path.name + end).exists():
+                shutil.copyfile(path.with_name(path.name + end), kept.with_name(kept.name + end))
+        db.execute("ROLLBACK")
     world.log.note("operator", "backup", of=which)
     return kept
 
@@ -36,6 +42,8 @@ def put_back(world, which, kept):
     shutil.copyfile(kept, path)
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
+    if kept.with_name(kept.name + "-wal").exists():
+        shutil.copyfile(kept.with_name(kept.name + "-wal"), path.with_name(path.name + "-wal"))
     (platform.data / "up.json").unlink(missing_ok=True)
     world.log.note("operator", "restored", of=which)
     platform.start()
