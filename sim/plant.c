@@ -181,19 +181,33 @@ static int end(struct plant *p, struct plant_process *process)
     UNREACHABLE();
 }
 
-/* Takes away what is left of processes that stopped or died. */
+static struct plant_process *stopped(struct plant *p)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->processes[i].port != NULL && sim_has_stopped(p->processes[i].port)) {
+            return &p->processes[i];
+        }
+    }
+    return NULL;
+}
+
+/* Takes away what is left of processes that stopped or died. One that writes at its end may lose its
+ * power over it: whoever dies then is taken after it, and it not twice. */
 static void reap(void *context)
 {
     struct plant *p = context;
-    for (uint32_t i = 0; i < p->count; i++) {
-        struct plant_process *process = &p->processes[i];
-        if (process->port != NULL && sim_has_stopped(process->port)) {
-            int code = end(p, process);
-            process->exit_code = process->was_killed ? KILLED : code;
-            process->port = NULL;
-            ended(p, process);
-        }
+    struct plant_process *process;
+    if (p->is_reaping) {
+        return;
     }
+    p->is_reaping = true;
+    while ((process = stopped(p)) != NULL) {
+        int code = end(p, process);
+        process->exit_code = process->was_killed ? KILLED : code;
+        process->port = NULL;
+        ended(p, process);
+    }
+    p->is_reaping = false;
 }
 
 int plant_start(struct plant *p, uint32_t which)

@@ -71,6 +71,7 @@ struct plant {
     struct gateway_config gateways[PLANT_GATEWAYS_MAX];
     struct plant_gateway_strings strings[PLANT_GATEWAYS_MAX];
     const char *addresses[PLANT_GATEWAYS_MAX];
+    bool is_reaping; /* an end is under way, and may cause others */
 };
 
 void plant_ignore(void *role, const struct port_event *ev);
