@@ -30,7 +30,9 @@ static void add_delivery(const struct gw_broker *b, const struct delivery *d, st
     }
 }
 
-/* How far sending had got is the connection's as long as there is one. */
+/* How far sending had got is the connection's as long as there is one, and says something only of
+ * deliveries that are still there: a session that was kept knows of others that it has ended since,
+ * which a replay from before that never saw. */
 static void add_session(struct gw_broker *b,
                         const struct session *s,
                         uint64_t clock_ms,
@@ -44,7 +46,6 @@ static void add_session(struct gw_broker *b,
     add_number(h, s->will_delay_s);
     add_number(h, s->is_open);
     add_number(h, s->closed_ms);
-    add_number(h, s->is_open ? 0 : s->begun);
     add_number(h, s->will != NONE ? b->messages[s->will].at : 0);
     add_number(h, s->next_n);
     add_number(h, s->next_share);
@@ -66,6 +67,7 @@ static void add_session(struct gw_broker *b,
     for (uint32_t i = s->queue.head; i != NONE; i = b->deliveries[i].next) {
         if (!gw_is_expired(b, &b->deliveries[i], clock_ms)) {
             add_delivery(b, &b->deliveries[i], h);
+            add_number(h, !s->is_open && b->deliveries[i].n <= s->begun);
         }
     }
 }
