@@ -402,7 +402,7 @@ int cmd_gateway_trace(struct cli *cli)
     (void)sigaction(SIGINT, &action, NULL);
     while (exit == CLI_DONE && left_s > 0 && is_interrupted == 0) {
         exit = follow(api, cli, &after, &left_s);
-        struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
+        struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
         if (exit == CLI_DONE && left_s > 0) {
             (void)nanosleep(&pause, NULL); /* between looks at what it has kept */
         }
@@ -467,7 +467,7 @@ int cmd_gateway_drain(struct cli *cli)
     }
     bool waits = !is_undo && cli_option(cli, "wait") != NULL;
     char word[32] = "";
-    struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
+    struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
     while (waits && exit == CLI_DONE && strcmp(word, "drained") != 0) {
         (void)nanosleep(&pause, NULL); /* between looks at what it reports once a second */
         exit = ask(api, cli, "", false, &body);

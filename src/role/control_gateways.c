@@ -54,11 +54,12 @@ void gateways_close(struct control *c)
 const char *gateways_drain_word(const struct control *c, const struct report *r)
 {
     static const char *const words[] = {"open", "draining", "drained"};
+    static const size_t count = COUNT_OF(words);
     double state = -1;
     bool is_known =
         strcmp(report_state(c, r), "connected") == 0
         && metrics_first(slice_of(r->text, r->len), "holdfast_gateway_drain_state", &state);
-    return is_known && state >= 0 && state < COUNT_OF(words) ? words[(size_t)state] : NULL;
+    return is_known && state >= 0 && state < (double)count ? words[(size_t)state] : NULL;
 }
 
 /* The gateway of the path; NULL: answered. */

@@ -461,8 +461,6 @@ static int open_all(struct gateway *g)
     if (failed == 0) {
         g->grants = gateway_grants_open(g->port, g->config->grants_path, g->config->name);
         gateway_admin_open(g);
-    }
-    if (failed == 0) {
         failed = open_listeners(g);
     }
     return failed;

@@ -219,7 +219,7 @@ static enum pki_result write_authorities(struct making *m)
 
 static enum pki_result make_folders(struct making *m)
 {
-    char manufacturers[PKI_PATH_MAX];
+    char manufacturers[PKI_PATH_MAX] = "";
     const struct {
         char *path;
         const char *name;

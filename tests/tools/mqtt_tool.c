@@ -214,7 +214,7 @@ static void answer(enum mqtt_version version, enum mqtt_sender sender, struct sl
         (void)printf("\n");
     }
     if (result == MQTT_REFUSED) {
-        (void)printf("no %u %s\n", fault.reason, fault.clause);
+        (void)printf("no %u %s\n", (unsigned)fault.reason, fault.clause);
     } else {
         (void)printf("%s\n", result == MQTT_MORE ? "more" : "end");
     }

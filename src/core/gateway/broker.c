@@ -71,7 +71,7 @@ size_t gw_broker_size(const struct gw_broker_limits *l)
            + room(l->groups_max, sizeof(struct group))
            + room(l->inbounds_max, sizeof(struct inbound)) + room(l->sessions_max, sizeof(uint32_t))
            + room(l->targets_max, sizeof(struct target))
-           + room(l->targets_max * 2, sizeof(struct route_id));
+           + room((size_t)l->targets_max * 2, sizeof(struct route_id));
 }
 
 static void limits_check(const struct gw_broker_limits *l)

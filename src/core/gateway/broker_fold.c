@@ -361,6 +361,7 @@ static enum gw_fold fold_subscribed(struct gw_broker *b,
         return GW_FOLD_FULL;
     }
     struct session *s = touch(b, r->session);
+    INVARIANT(s != NULL);
     bool is_new = gw_subscription_find(b, s, r->filter) == NONE;
     INVARIANT(gw_subscription_set(b, s, r->filter, &r->options, r->subscription_id, s->next_share));
     s->next_share += is_new;

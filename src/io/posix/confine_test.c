@@ -95,7 +95,11 @@ static bool no_network(void)
 {
     uint64_t before = port_refused_calls();
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    return fd < 0 && errno == EPERM && port_refused_calls() == before + 1;
+    bool is_refused = fd < 0 && errno == EPERM;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_refused && port_refused_calls() == before + 1;
 }
 
 static bool local_only(void)
@@ -104,16 +108,17 @@ static bool local_only(void)
     anywhere.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int local = socket(AF_UNIX, SOCK_STREAM, 0);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    return local >= 0 && fd >= 0 && connect(fd, (struct sockaddr *)&anywhere, sizeof anywhere) != 0
-           && errno == EACCES;
+    bool is_refused = local >= 0 && fd >= 0
+                      && connect(fd, (struct sockaddr *)&anywhere, sizeof anywhere) != 0
+                      && errno == EACCES;
+    return close(local) == 0 && close(fd) == 0 && is_refused;
 }
 
 static bool no_new_code(void)
 {
     void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at != MAP_FAILED && mprotect(at, 4096, PROT_READ | PROT_EXEC) != 0
-           && mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                  == MAP_FAILED;
+    void *code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at != MAP_FAILED && mprotect(at, 4096, PROT_READ | PROT_EXEC) != 0 && code == MAP_FAILED;
 }
 
 static bool start_a_program(void)
