@@ -191,8 +191,8 @@ static struct plant_process *stopped(struct plant *p)
     return NULL;
 }
 
-/* Takes away what is left of processes that stopped or died. One that writes at its end may lose its
- * power over it: whoever dies then is taken after it, and it not twice. */
+/* Takes away what is left of processes that stopped or died. One that writes at its end may lose
+ * its power over it: whoever dies then is taken after it, and it not twice. */
 static void reap(void *context)
 {
     struct plant *p = context;
